@@ -1,0 +1,107 @@
+//! The named invariants as pure functions over what the topics hold: shared by simulation, chaos and `verify`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::conversation::{Applied, Recorded, State, TurnStatus, apply};
+use crate::event::{Event, Outcome};
+use crate::id::{CommandId, ConversationId, EffectId};
+use crate::wire::Readable;
+
+/// A broken promise, with where it was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Violation {
+    /// The invariant's name.
+    pub invariant: &'static str,
+    pub conversation: ConversationId,
+    pub detail: String,
+}
+
+/// What an audit of one conversation found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    pub turns: u32,
+    pub answered: u32,
+    pub failed: u32,
+    pub cancelled: u32,
+    pub open: u32,
+    /// Records that the fold ignored, duplicates for example.
+    pub ignored: u32,
+    /// Results of a (step, attempt) that had one already: work that was done twice.
+    pub duplicate_results: u32,
+    pub violations: Vec<Violation>,
+}
+
+impl Report {
+    /// Adds another conversation's findings.
+    pub fn merge(&mut self, other: Self) {
+        self.turns += other.turns;
+        self.answered += other.answered;
+        self.failed += other.failed;
+        self.cancelled += other.cancelled;
+        self.open += other.open;
+        self.ignored += other.ignored;
+        self.duplicate_results += other.duplicate_results;
+        self.violations.extend(other.violations);
+    }
+}
+
+/// Audits all records of one conversation, in log order: G2 (one terminal event in effect), G4 (a result
+/// counts once), G5 (offsets ascend), and that every turn has ended where `drained` says that it must.
+#[must_use]
+pub fn conversation(id: &ConversationId, records: &[Recorded], drained: bool) -> Report {
+    let mut state = State::new(id.clone());
+    let mut report = Report::default();
+    let mut terminal: BTreeMap<CommandId, u32> = BTreeMap::new();
+    let mut accepted: BTreeSet<CommandId> = BTreeSet::new();
+    let mut counted: BTreeMap<EffectId, u32> = BTreeMap::new();
+    let mut worked: BTreeSet<(EffectId, u32)> = BTreeSet::new();
+    let violate = |invariant, detail: String| Violation { invariant, conversation: id.clone(), detail };
+    let mut last_offset = None;
+    for record in records {
+        if last_offset.is_some_and(|last| record.offset <= last) {
+            report.violations.push(violate("log_order", format!("offset {} after {last_offset:?}", record.offset)));
+        }
+        last_offset = Some(record.offset);
+        let applied = apply(&mut state, record);
+        report.ignored += u32::from(applied != Applied::Changed);
+        let (Readable::Event(event), Some(command)) = (&record.body, &record.command) else { continue };
+        if let Event::ToolInvocationResulted(body) = event {
+            let effect = EffectId {
+                conversation: id.clone(),
+                command: command.clone(),
+                version: body.version,
+                step: body.step.clone(),
+            };
+            report.duplicate_results += u32::from(!worked.insert((effect.clone(), body.attempt)));
+            if applied == Applied::Changed && matches!(body.outcome, Outcome::Ok(_)) {
+                *counted.entry(effect).or_default() += 1;
+            }
+        }
+        if applied == Applied::Changed && event.is_terminal() {
+            *terminal.entry(command.clone()).or_default() += 1;
+        }
+        if applied == Applied::Changed && matches!(event, Event::UserQueryReceived(_)) {
+            accepted.insert(command.clone());
+        }
+    }
+    for (effect, times) in counted.iter().filter(|(_, times)| **times > 1) {
+        report.violations.push(violate("result_counts_once", format!("{effect} counted {times} times")));
+    }
+    for command in &accepted {
+        match terminal.get(command).copied().unwrap_or(0) {
+            1 => {}
+            0 if !drained => {}
+            n => report.violations.push(violate("one_terminal_event", format!("turn {command} has {n}"))),
+        }
+    }
+    for known in state.known.iter().filter(|known| known.turn.is_some()) {
+        match known.status {
+            TurnStatus::Open => report.open += 1,
+            TurnStatus::Answered => report.answered += 1,
+            TurnStatus::Failed => report.failed += 1,
+            TurnStatus::Cancelled => report.cancelled += 1,
+        }
+    }
+    report.turns = u32::try_from(accepted.len()).unwrap_or(u32::MAX);
+    report
+}

@@ -1,0 +1,10 @@
+//! A conversation as the fold of its records: `state` says what it consists of, `turn` how one turn moves on,
+//! `apply` is the one total match that moves it.
+
+mod apply;
+mod state;
+mod turn;
+
+pub use apply::{Applied, Ignored, Recorded, apply};
+pub use state::{Blocked, ClosedTurn, FOLD_VERSION, Known, State, TurnStatus};
+pub use turn::{Phase, PlanVersion, Step, StepState, Turn};

@@ -1,0 +1,156 @@
+//! What a conversation remembers. Bounded: open turns whole, the newest closed turns in full, older ones as
+//! entries of the command ring.
+//!
+//! Every type in here is written to snapshots with postcard: no skipped fields, no untagged enums, no maps of
+//! unstable order. Changing a shape or a rule of the fold raises [`FOLD_VERSION`].
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::turn::{PlanVersion, Turn};
+use crate::event::TurnError;
+use crate::id::{CommandId, ConversationId};
+use crate::limits::{MAX_CLOSED_BYTES, MAX_CLOSED_TURNS, MAX_KNOWN_COMMANDS};
+use crate::time::Millis;
+
+/// Version of the fold. Snapshots of another version are rebuilt from the log.
+pub const FOLD_VERSION: u32 = 1;
+
+/// How a turn stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TurnStatus {
+    Open,
+    Answered,
+    Failed,
+    Cancelled,
+}
+
+/// One remembered command: the reach of idempotency keys, and the way to old answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    pub command: CommandId,
+    /// Turn number for a user's question, `None` for any other command.
+    pub turn: Option<u32>,
+    pub body_hash: u64,
+    pub status: TurnStatus,
+    /// Offset of the event that made it known.
+    pub offset: u64,
+    /// Offset of the terminal event that took effect.
+    pub terminal_offset: Option<u64>,
+}
+
+/// A turn that ended, in full.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClosedTurn {
+    pub number: u32,
+    pub command: CommandId,
+    pub agent: Arc<str>,
+    pub message: Arc<str>,
+    pub status: TurnStatus,
+    pub answer: Option<Arc<str>>,
+    pub error: Option<TurnError>,
+    pub versions: Vec<PlanVersion>,
+    pub received_ms: Millis,
+    pub closed_ms: Millis,
+    pub terminal_offset: u64,
+}
+
+impl ClosedTurn {
+    /// What it costs to keep, roughly: texts, arguments and results.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.message.len()
+            + self.answer.as_ref().map_or(0, |answer| answer.len())
+            + self.versions.iter().map(PlanVersion::size_bytes).sum::<usize>()
+    }
+}
+
+/// A record that this build cannot read holds the conversation at its offset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocked {
+    pub offset: u64,
+    pub kind: Box<str>,
+    pub version: u32,
+}
+
+/// The fold of a conversation's records.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    pub conversation: ConversationId,
+    /// Records below this offset have been applied.
+    pub next_offset: u64,
+    /// max(record timestamps): the log's time as this conversation knows it.
+    pub clock_ms: Millis,
+    /// Turns ever accepted; the number of the newest.
+    pub turns: u32,
+    /// In order of acceptance; the first one runs.
+    pub open: VecDeque<Turn>,
+    /// Newest last.
+    pub closed: VecDeque<ClosedTurn>,
+    /// Newest last.
+    pub known: VecDeque<Known>,
+    /// Turns up to this number are outside the context of later ones (UserHistoryReset).
+    pub context_floor: u32,
+    pub blocked: Option<Blocked>,
+}
+
+impl State {
+    /// The state before the first record.
+    #[must_use]
+    pub fn new(conversation: ConversationId) -> Self {
+        Self {
+            conversation,
+            next_offset: 0,
+            clock_ms: 0,
+            turns: 0,
+            open: VecDeque::new(),
+            closed: VecDeque::new(),
+            known: VecDeque::new(),
+            context_floor: 0,
+            blocked: None,
+        }
+    }
+
+    /// Whether nothing was ever recorded.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty() && self.blocked.is_none()
+    }
+
+    /// The memory of a command; the newest are searched first.
+    #[must_use]
+    pub fn known(&self, command: &str) -> Option<&Known> {
+        self.known.iter().rev().find(|known| known.command.as_str() == command)
+    }
+
+    /// The memory of turn `number`.
+    #[must_use]
+    pub fn known_turn(&self, number: u32) -> Option<&Known> {
+        self.known.iter().rev().find(|known| known.turn == Some(number))
+    }
+
+    /// The turn that is being worked on.
+    #[must_use]
+    pub fn running(&self) -> Option<&Turn> {
+        self.open.front()
+    }
+
+    pub(super) fn remember(&mut self, known: Known) {
+        self.known.push_back(known);
+        if self.known.len() > MAX_KNOWN_COMMANDS {
+            self.known.pop_front();
+        }
+    }
+
+    pub(super) fn archive(&mut self, turn: ClosedTurn) {
+        self.closed.push_back(turn);
+        let mut bytes: usize = self.closed.iter().map(ClosedTurn::size_bytes).sum();
+        while self.closed.len() > MAX_CLOSED_TURNS || (bytes > MAX_CLOSED_BYTES && self.closed.len() > 1) {
+            let oldest = self.closed.pop_front().expect("the loop's condition leaves at least one");
+            bytes -= oldest.size_bytes();
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! `due`: the effects that a state calls for, and when to look again.
+//!
+//! Derived from the state and the time alone, it drives live work and recovery alike. Deadlines come before
+//! anything else; every open turn has one, so every accepted turn ends.
+
+use crate::conversation::{Phase, PlanVersion, State, Step, StepState, Turn};
+use crate::effect::Effect;
+use crate::event::{DeadlineExpired, Event, PlanCancelled, PlanFailed, TurnError};
+use crate::time::Millis;
+
+/// Work to do now, and when there may be more.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Due {
+    pub effects: Vec<Effect>,
+    /// The next instant at which time alone changes what is due; `None` without open turns.
+    pub wake_at_ms: Option<Millis>,
+}
+
+impl Due {
+    fn wake(&mut self, at_ms: Millis) {
+        self.wake_at_ms = Some(self.wake_at_ms.map_or(at_ms, |known| known.min(at_ms)));
+    }
+}
+
+/// What `state` calls for at `now_ms` (the host's clock; the log's clock counts where it is ahead).
+#[must_use]
+pub fn due(state: &State, now_ms: Millis) -> Due {
+    let mut due = Due::default();
+    if state.blocked.is_some() {
+        return due;
+    }
+    let now_ms = now_ms.max(state.clock_ms);
+    for (i, turn) in state.open.iter().enumerate() {
+        match &turn.phase {
+            Phase::Failing(error) => fail(&mut due, turn, error.clone()),
+            Phase::Cancelling => {
+                let reason = Some("the history was reset".into());
+                let event = Event::PlanCancelled(PlanCancelled { by: None, reason, cancel_command: None });
+                due.effects.push(Effect::Append { command: turn.command.clone(), event });
+            }
+            _ if i == 0 => run(&mut due, turn, now_ms),
+            _ => {}
+        }
+    }
+    due
+}
+
+fn fail(due: &mut Due, turn: &Turn, error: TurnError) {
+    let event = Event::PlanFailed(PlanFailed { error });
+    due.effects.push(Effect::Append { command: turn.command.clone(), event });
+}
+
+/// A phase's end: its own timeout or the turn's, whichever comes first, with the code to fail with.
+fn deadline(turn: &Turn) -> (Millis, &'static str, u64) {
+    let started = turn.started_ms.unwrap_or(turn.received_ms);
+    let whole = turn.limits.turn_timeout_ms;
+    let turn_ends = started.saturating_add_unsigned(whole);
+    let phase = match turn.phase {
+        Phase::Planning(_) => Some((turn.limits.planning_timeout_ms, "planning_timeout")),
+        Phase::Synthesizing => Some((turn.limits.synthesis_timeout_ms, "synthesis_timeout")),
+        _ => None,
+    };
+    match phase.map(|(ms, code)| (turn.phase_since_ms.saturating_add_unsigned(ms), code, ms)) {
+        Some(phase) if phase.0 < turn_ends => phase,
+        _ => (turn_ends, "turn_timeout", whole),
+    }
+}
+
+fn run(due: &mut Due, turn: &Turn, now_ms: Millis) {
+    let (until_ms, code, ms) = deadline(turn);
+    if now_ms >= until_ms {
+        fail(due, turn, TurnError::new(code, format!("the turn's {code} of {ms} ms has passed")));
+        return;
+    }
+    due.wake(until_ms);
+    let command = turn.command.clone();
+    match (&turn.phase, turn.plan()) {
+        (Phase::Planning(reason), _) => {
+            due.effects.push(Effect::AskPlanner { command, version: turn.version() + 1, reason: *reason, until_ms });
+        }
+        (Phase::Acting, Some(plan)) => act(due, turn, plan, now_ms, until_ms),
+        (Phase::Synthesizing, _) => {
+            due.effects.push(Effect::Synthesize { command, version: turn.version(), until_ms });
+        }
+        _ => {}
+    }
+}
+
+fn act(due: &mut Due, turn: &Turn, plan: &PlanVersion, now_ms: Millis, turn_until_ms: Millis) {
+    for step in plan.steps.iter().filter(|step| step.state == StepState::Ready) {
+        let until_ms = step.deadline_ms();
+        if now_ms >= until_ms {
+            due.effects.push(expire(turn, plan, step));
+            continue;
+        }
+        due.wake(until_ms);
+        if now_ms < step.not_before_ms {
+            due.wake(step.not_before_ms);
+            continue;
+        }
+        due.effects.push(Effect::Invoke {
+            command: turn.command.clone(),
+            version: plan.version,
+            step: step.plan.id.clone(),
+            attempt: step.attempt,
+            until_ms: until_ms.min(turn_until_ms),
+        });
+    }
+}
+
+fn expire(turn: &Turn, plan: &PlanVersion, step: &Step) -> Effect {
+    let event = Event::DeadlineExpired(DeadlineExpired {
+        version: plan.version,
+        step: step.plan.id.clone(),
+        attempt: step.attempt,
+    });
+    Effect::Append { command: turn.command.clone(), event }
+}

@@ -1,0 +1,62 @@
+//! Headers of the records that Callboard writes: CloudEvents 1.0 in Kafka binary mode, and W3C trace context.
+
+use callboard_domain::id::ConversationId;
+use callboard_domain::request::ReplyTo;
+
+use crate::record::Header;
+
+/// The pool a tool request is meant for.
+pub const POOL: &str = "callboard-pool";
+pub const TRACEPARENT: &str = "traceparent";
+/// The pool of requests without a pool header.
+pub const DEFAULT_POOL: &str = "default";
+
+/// `command`, `event` or `request`: the middle of `ce_type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    Command,
+    Event,
+    Request,
+}
+
+impl Family {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Command => "command",
+            Self::Event => "event",
+            Self::Request => "request",
+        }
+    }
+}
+
+/// CloudEvents attributes of one record: `ce_type` = `io.callboard.FAMILY.NAME.vVERSION`.
+#[must_use]
+pub fn cloud_event(
+    family: Family,
+    name: &str,
+    version: u32,
+    id: &str,
+    subject: &ConversationId,
+    time: &str,
+    traceparent: Option<&str>,
+) -> Vec<Header> {
+    let mut headers = Vec::with_capacity(11);
+    headers.push(Header::new("ce_specversion", &b"1.0"[..]));
+    headers.push(Header::new("ce_id", id.to_owned()));
+    headers.push(Header::new("ce_source", &b"/callboard"[..]));
+    headers.push(Header::new("ce_type", format!("io.callboard.{}.{name}.v{version}", family.word())));
+    headers.push(Header::new("ce_subject", subject.as_str().to_owned()));
+    headers.push(Header::new("ce_time", time.to_owned()));
+    headers.push(Header::new("content-type", &b"application/json"[..]));
+    if let Some(trace) = traceparent {
+        headers.push(Header::new(TRACEPARENT, trace.to_owned()));
+    }
+    headers
+}
+
+/// `reply_to` as headers, for workers that do not parse the payload first.
+pub fn push_reply_to(headers: &mut Vec<Header>, reply_to: &ReplyTo) {
+    headers.push(Header::new("callboard-reply-topic", reply_to.topic.to_string()));
+    headers.push(Header::new("callboard-reply-partition", reply_to.partition.to_string()));
+    headers.push(Header::new("callboard-reply-key", reply_to.key.to_string()));
+}

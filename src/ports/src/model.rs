@@ -1,0 +1,65 @@
+//! Models: who plans and who writes the answer.
+
+use std::sync::Arc;
+
+use callboard_domain::event::{Author, PlanGenerated, ToolError};
+use callboard_domain::id::{CommandId, ConversationId};
+use callboard_domain::plan::PlanReason;
+use callboard_domain::request::{Exchange, StepReport, SynthesizeFinalAnswerRequested};
+use futures_util::future::BoxFuture;
+
+/// What a planner is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanRequest {
+    pub conversation: ConversationId,
+    pub command: CommandId,
+    /// The version that the plan will have, from 1.
+    pub version: u32,
+    pub reason: PlanReason,
+    pub message: Arc<str>,
+    pub agent: Arc<str>,
+    /// Earlier exchanges, oldest first, already within their byte budget.
+    pub history: Vec<Exchange>,
+    /// What earlier versions of this turn's plan brought.
+    pub results: Vec<StepReport>,
+    /// Time left, milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// Why no plan or answer came.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{provider}: {message}")]
+pub struct ModelError {
+    pub provider: String,
+    /// `unavailable`, `timeout`, `bad_response`, `plan_refused`, `refused`.
+    pub kind: &'static str,
+    pub message: String,
+    pub retryable: bool,
+}
+
+/// Makes plans. The result has been validated against the toolbox (`domain::plan::validate`).
+pub trait Planner: Send + Sync {
+    fn plan(&self, request: PlanRequest) -> BoxFuture<'_, Result<PlanGenerated, ModelError>>;
+}
+
+/// A written answer, at most `MAX_ANSWER_BYTES`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub text: Arc<str>,
+    pub author: Author,
+}
+
+/// Writes answers.
+pub trait Synthesizer: Send + Sync {
+    fn synthesize(
+        &self,
+        request: SynthesizeFinalAnswerRequested,
+        timeout_ms: u64,
+    ) -> BoxFuture<'_, Result<Answer, ModelError>>;
+}
+
+impl From<ModelError> for ToolError {
+    fn from(error: ModelError) -> Self {
+        Self::new(error.kind, error.to_string(), error.retryable)
+    }
+}

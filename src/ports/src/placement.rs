@@ -1,0 +1,25 @@
+//! Where actors and blocking work run.
+
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, LocalBoxFuture};
+
+/// A job that builds a future on the thread it lands on.
+pub type Job = Box<dyn FnOnce() -> LocalBoxFuture<'static, ()> + Send>;
+
+/// The arbiters: single-threaded executors, each hosting the actors of its partitions.
+pub trait Placement: Send + Sync {
+    /// How many there are, at least 1.
+    fn arbiters(&self) -> usize;
+    /// Runs `job` on arbiter `index mod arbiters()`. False when that arbiter is gone.
+    fn spawn_on(&self, index: usize, job: Job) -> bool;
+}
+
+/// Work that blocks, on a bounded pool.
+pub trait Blocking: Send + Sync {
+    /// Runs `work`; the future ends with it, or early when the pool's queue is full (then `false`).
+    fn run(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, bool>;
+}
+
+/// Handles to both, shared.
+pub type SharedPlacement = Arc<dyn Placement>;

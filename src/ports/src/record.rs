@@ -1,0 +1,121 @@
+//! Records and topics as every log carries them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// The topics that this build uses. Names on the wire may carry a prefix; the adapter adds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Topic {
+    UserCommands,
+    ConversationEvents,
+    ToolInvocationRequests,
+    SynthesisRequests,
+    DeadLetterQueue,
+}
+
+impl Topic {
+    pub const ALL: [Self; 5] = [
+        Self::UserCommands,
+        Self::ConversationEvents,
+        Self::ToolInvocationRequests,
+        Self::SynthesisRequests,
+        Self::DeadLetterQueue,
+    ];
+
+    /// The name without prefix.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UserCommands => "user-commands",
+            Self::ConversationEvents => "conversation-events",
+            Self::ToolInvocationRequests => "tool-invocation-requests",
+            Self::SynthesisRequests => "synthesis-requests",
+            Self::DeadLetterQueue => "dead-letter-queue",
+        }
+    }
+
+    /// The topic of this name, without prefix.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|topic| topic.name() == name)
+    }
+
+    /// Whether its records can be derived again from `conversation-events`, so that losing the newest of them
+    /// in a power cut costs nothing and their append need not wait for an fsync.
+    #[must_use]
+    pub fn is_derivable(self) -> bool {
+        matches!(self, Self::ToolInvocationRequests | Self::SynthesisRequests)
+    }
+}
+
+impl std::fmt::Display for Topic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A record header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    pub name: Arc<str>,
+    pub value: Bytes,
+}
+
+impl Header {
+    #[must_use]
+    pub fn new(name: &str, value: impl Into<Bytes>) -> Self {
+        Self { name: Arc::from(name), value: value.into() }
+    }
+}
+
+/// A record as it was read. Bytes are shared, so cloning is cheap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    pub topic: Topic,
+    pub partition: u32,
+    pub offset: u64,
+    /// The log's append time, epoch milliseconds.
+    pub timestamp_ms: i64,
+    /// Empty where the record had no key.
+    pub key: Bytes,
+    pub headers: Vec<Header>,
+    /// Empty where the record had no value.
+    pub value: Bytes,
+}
+
+impl Record {
+    /// The value of the first header of this name, when it is UTF-8.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let header = self.headers.iter().find(|header| &*header.name == name)?;
+        std::str::from_utf8(&header.value).ok()
+    }
+
+    /// Bytes of key, value and headers together.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.key.len()
+            + self.value.len()
+            + self.headers.iter().map(|h| h.name.len() + h.value.len()).sum::<usize>()
+    }
+}
+
+/// A record about to be appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRecord {
+    pub topic: Topic,
+    pub partition: u32,
+    pub key: Bytes,
+    pub headers: Vec<Header>,
+    pub value: Bytes,
+}
+
+impl NewRecord {
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.key.len()
+            + self.value.len()
+            + self.headers.iter().map(|h| h.name.len() + h.value.len()).sum::<usize>()
+    }
+}

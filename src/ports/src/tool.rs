@@ -1,0 +1,81 @@
+//! Tools: what a plan's steps call.
+
+use std::sync::Arc;
+
+use callboard_domain::event::ToolError;
+use callboard_domain::json::RawJson;
+use callboard_domain::plan::{Backoff, EffectClass, OnFailure, StepPolicy, Toolbox};
+use futures_util::future::BoxFuture;
+
+/// What a tool is, for planners, plans and pools.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolSpec {
+    pub name: Arc<str>,
+    /// For the planner: what it does and when to use it.
+    pub description: Arc<str>,
+    /// JSON Schema of the arguments.
+    pub schema: RawJson,
+    pub effect: EffectClass,
+    pub pool: Arc<str>,
+    pub timeout_ms: u64,
+    pub deadline_ms: u64,
+    pub max_attempts: u32,
+    pub backoff: Backoff,
+    pub on_failure: OnFailure,
+    /// Invocations of this tool at once in one pool member.
+    pub concurrency: usize,
+}
+
+impl ToolSpec {
+    /// The policy that a step of this tool gets in its plan.
+    #[must_use]
+    pub fn policy(&self) -> StepPolicy {
+        StepPolicy {
+            effect: self.effect,
+            pool: self.pool.clone(),
+            timeout_ms: self.timeout_ms,
+            deadline_ms: self.deadline_ms,
+            max_attempts: self.max_attempts,
+            backoff: self.backoff,
+            on_failure: self.on_failure,
+            needs_approval: false,
+        }
+    }
+}
+
+/// One attempt at running a tool.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// The effect id: the same for every attempt, given to services as idempotency key.
+    pub idempotency_key: String,
+    pub attempt: u32,
+    /// References resolved.
+    pub arguments: RawJson,
+    pub timeout_ms: u64,
+}
+
+/// Something that can be run.
+pub trait Tool: Send + Sync {
+    fn spec(&self) -> &ToolSpec;
+
+    /// Runs one attempt; the future may be dropped at its timeout. A result is one JSON value of at most
+    /// `MAX_RESULT_BYTES`.
+    ///
+    /// # Errors
+    /// [`ToolError`], `retryable` only where another attempt may help.
+    fn call(&self, call: Call) -> BoxFuture<'_, Result<RawJson, ToolError>>;
+}
+
+/// All tools that plans may use. Also the domain's [`Toolbox`].
+pub trait ToolRegistry: Toolbox {
+    fn specs(&self) -> Vec<ToolSpec>;
+
+    /// The tool of this name, when this process runs it (external tools are only specified).
+    fn tool(&self, name: &str) -> Option<Arc<dyn Tool>>;
+
+    /// Whether resolved arguments match the tool's schema.
+    ///
+    /// # Errors
+    /// `invalid_arguments` or `unknown_tool`, never retryable.
+    fn check_resolved(&self, name: &str, arguments: &RawJson) -> Result<(), ToolError>;
+}

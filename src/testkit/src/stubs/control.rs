@@ -1,0 +1,125 @@
+//! The levers of a stub: how slow, how broken, and what it has been asked so far.
+//!
+//! Shared between the test's thread, through [`super::Stub`], and the stub's own, in [`super::server`].
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::request::Received;
+
+/// Requests kept for the test to look at; the oldest go first, the count goes on.
+const KEPT_REQUESTS: usize = 1_024;
+
+#[derive(Debug)]
+pub(super) struct Control {
+    levers: Mutex<Levers>,
+    /// Whether answers are held back.
+    held: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Levers {
+    delay: Duration,
+    always: Option<u16>,
+    next: VecDeque<u16>,
+    requests: VecDeque<Received>,
+    hits: usize,
+    in_flight: usize,
+    peak_in_flight: usize,
+}
+
+/// What is to become of a request, fixed when it arrives.
+pub(super) struct Orders {
+    pub(super) delay: Duration,
+    pub(super) fail_with: Option<u16>,
+}
+
+impl Control {
+    pub(super) fn new() -> Self {
+        Self { levers: Mutex::default(), held: watch::Sender::new(false) }
+    }
+
+    /// Notes a request and says what to do with it. Its [`InFlight`] ends with the reply or with the connection.
+    pub(super) fn arrived(&self, request: Received) -> (Orders, InFlight<'_>) {
+        let mut levers = self.levers();
+        levers.hits += 1;
+        levers.in_flight += 1;
+        levers.peak_in_flight = levers.peak_in_flight.max(levers.in_flight);
+        if levers.requests.len() == KEPT_REQUESTS {
+            levers.requests.pop_front();
+        }
+        levers.requests.push_back(request);
+        let fail_with = levers.next.pop_front().or(levers.always);
+        (Orders { delay: levers.delay, fail_with }, InFlight(self))
+    }
+
+    /// Waits for as long as answers are held back.
+    pub(super) async fn released(&self) {
+        // The sender is in `self`, so it cannot be gone.
+        let _ = self.held.subscribe().wait_for(|held| !held).await;
+    }
+
+    pub(super) fn set_held(&self, held: bool) {
+        self.held.send_replace(held);
+    }
+
+    pub(super) fn set_delay(&self, delay: Duration) {
+        self.levers().delay = delay;
+    }
+
+    pub(super) fn fail_next(&self, requests: usize, status: u16) {
+        self.levers().next.extend(std::iter::repeat_n(status, requests));
+    }
+
+    pub(super) fn fail_always(&self, status: u16) {
+        self.levers().always = Some(status);
+    }
+
+    pub(super) fn heal(&self) {
+        let mut levers = self.levers();
+        levers.always = None;
+        levers.next.clear();
+        levers.delay = Duration::ZERO;
+        drop(levers);
+        self.set_held(false);
+    }
+
+    pub(super) fn forget(&self) {
+        let mut levers = self.levers();
+        levers.requests.clear();
+        levers.hits = 0;
+        levers.peak_in_flight = levers.in_flight;
+    }
+
+    pub(super) fn hits(&self) -> usize {
+        self.levers().hits
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.levers().in_flight
+    }
+
+    pub(super) fn peak_in_flight(&self) -> usize {
+        self.levers().peak_in_flight
+    }
+
+    pub(super) fn requests(&self) -> Vec<Received> {
+        self.levers().requests.iter().cloned().collect()
+    }
+
+    fn levers(&self) -> MutexGuard<'_, Levers> {
+        self.levers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request that has not been answered; the client may also hang up.
+pub(super) struct InFlight<'a>(&'a Control);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.levers().in_flight -= 1;
+    }
+}

@@ -1,0 +1,75 @@
+//! Ollama as a stub: its list of models and non-streamed chat.
+//!
+//! One of the services of [`super`]; [`super::model`] holds what it serves and says.
+
+use std::io;
+use std::ops::Deref;
+
+use serde_json::{Value, json};
+
+use super::model::{ModelServer, Script, prompt_tokens, tokens};
+use super::request::{Received, Reply};
+
+/// A running Ollama with the model `llama3:latest` and nothing to say yet.
+#[derive(Debug)]
+pub struct Ollama(ModelServer);
+
+impl Ollama {
+    /// Starts it.
+    pub fn start() -> io::Result<Self> {
+        ModelServer::start("ollama", "llama3:latest", answer, refusal).map(Self)
+    }
+}
+
+impl Deref for Ollama {
+    type Target = ModelServer;
+    fn deref(&self) -> &ModelServer {
+        &self.0
+    }
+}
+
+fn answer(script: &mut Script, request: &Received) -> Reply {
+    match request.route() {
+        ("GET", "/api/tags") => Reply::ok(tags(&script.models)),
+        ("GET", "/api/version") => Reply::ok(json!({"version": "0.13.0"})),
+        ("POST", "/api/chat") => chat(script, &request.json()),
+        _ => Reply::new(404, json!({"error": "not found"})),
+    }
+}
+
+fn tags(installed: &[String]) -> Value {
+    let entry = |name: &String| {
+        json!({
+            "name": name, "model": name, "modified_at": "2026-11-20T12:00:00Z", "size": 4_661_224_676_u64,
+            "digest": "365c0bd3c000a25d28ddbf732fe1c6add414de7275464c4e4d1c3b5fcb5d8ad1",
+            "details": {"parent_model": "", "format": "gguf", "family": "llama", "families": ["llama"],
+                        "parameter_size": "8.0B", "quantization_level": "Q4_0"},
+        })
+    };
+    json!({"models": installed.iter().map(entry).collect::<Vec<_>>()})
+}
+
+fn chat(script: &mut Script, request: &Value) -> Reply {
+    let model = request["model"].as_str().unwrap_or_default();
+    let tagged = if model.contains(':') { model.to_owned() } else { format!("{model}:latest") };
+    if !script.models.contains(&tagged) {
+        return Reply::new(404, json!({"error": format!("model '{model}' not found")}));
+    }
+    if request["stream"] != json!(false) {
+        return Reply::new(400, json!({"error": "the stub does not stream: send \"stream\": false"}));
+    }
+    let Some(content) = script.next(request) else {
+        return Reply::new(500, json!({"error": "the test has not said what the stub answers"}));
+    };
+    Reply::ok(json!({
+        "model": model, "created_at": "2026-11-20T12:00:00.000000Z",
+        "message": {"role": "assistant", "content": content},
+        "done": true, "done_reason": "stop",
+        "total_duration": 1_000_000, "load_duration": 1_000, "prompt_eval_duration": 1_000, "eval_duration": 1_000,
+        "prompt_eval_count": prompt_tokens(request), "eval_count": tokens(&content),
+    }))
+}
+
+fn refusal(status: u16) -> Value {
+    json!({"error": format!("the stub was told to answer {status}")})
+}

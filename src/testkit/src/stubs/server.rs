@@ -1,0 +1,193 @@
+//! The HTTP server under every stub: a thread and a runtime of its own, a random loopback port, JSON replies.
+//!
+//! A service (such as [`super::Weather`]) gives it two functions: what to answer, and how its errors look.
+//! [`super::control`] decides whether and when.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::CONTENT_TYPE;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::control::{Control, InFlight};
+use super::request::{Received, Reply};
+
+/// No tool or model sends more; a larger body is a mistake that a test should see as 413.
+const MAX_BODY_BYTES: usize = 8 << 20;
+
+/// What a service answers. Runs on the stub's thread.
+pub(super) type Answer = Box<dyn Fn(&Received) -> Reply + Send + Sync>;
+/// How a service words an error of that status.
+pub(super) type Fault = fn(u16) -> Value;
+
+/// A running stub service. Dropping it closes its port and every connection.
+#[derive(Debug)]
+pub struct Stub {
+    address: SocketAddr,
+    control: Arc<Control>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Stub {
+    pub(super) fn start(name: &str, answer: Answer, fault: Fault) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let control = Arc::new(Control::new());
+        let (stop, stopped) = oneshot::channel();
+        let service = Arc::new(Service { control: control.clone(), answer, fault });
+        let thread = std::thread::Builder::new().name(format!("stub-{name}")).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = serve(listener, service) => {}
+                    _ = stopped => {}
+                }
+            });
+        })?;
+        Ok(Self { address, control, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Scheme, host and port, without a path.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Host and port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Every request that arrives from now on is answered this much later.
+    pub fn delay(&self, delay: Duration) {
+        self.control.set_delay(delay);
+    }
+
+    /// Holds every answer back until [`Self::release`]: for a test that does something while a call is under way.
+    pub fn hold(&self) {
+        self.control.set_held(true);
+    }
+
+    /// Lets held answers go.
+    pub fn release(&self) {
+        self.control.set_held(false);
+    }
+
+    /// The next `requests` requests are answered with `status`. Adds to what was asked before.
+    pub fn fail_next(&self, requests: usize, status: u16) {
+        self.control.fail_next(requests, status);
+    }
+
+    /// Every request is answered with `status`, until [`Self::heal`].
+    pub fn fail_always(&self, status: u16) {
+        self.control.fail_always(status);
+    }
+
+    /// Neither fails nor delays nor holds any more.
+    pub fn heal(&self) {
+        self.control.heal();
+    }
+
+    /// How many requests have arrived, failed ones too.
+    pub fn hits(&self) -> usize {
+        self.control.hits()
+    }
+
+    /// How many of the kept requests were for `path`.
+    pub fn hits_of(&self, path: &str) -> usize {
+        self.requests().iter().filter(|request| request.path == path).count()
+    }
+
+    /// How many requests wait for their answer right now.
+    pub fn in_flight(&self) -> usize {
+        self.control.in_flight()
+    }
+
+    /// The most that ever waited at once.
+    pub fn peak_in_flight(&self) -> usize {
+        self.control.peak_in_flight()
+    }
+
+    /// The last 1,024 requests, oldest first.
+    pub fn requests(&self) -> Vec<Received> {
+        self.control.requests()
+    }
+
+    /// Starts counting anew.
+    pub fn forget(&self) {
+        self.control.forget();
+    }
+}
+
+impl Drop for Stub {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A stub that panicked has failed its request, which is where the test sees it.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Service {
+    control: Arc<Control>,
+    answer: Answer,
+    fault: Fault,
+}
+
+impl Service {
+    async fn reply(&self, request: Request<Incoming>) -> Reply {
+        let (parts, body) = request.into_parts();
+        let Ok(body) = Limited::new(body, MAX_BODY_BYTES).collect().await else {
+            return Reply::new(413, (self.fault)(413));
+        };
+        let received = Received::new(parts, body.to_bytes().to_vec());
+        let (orders, _in_flight): (_, InFlight<'_>) = self.control.arrived(received.clone());
+        tokio::time::sleep(orders.delay).await;
+        self.control.released().await;
+        match orders.fail_with {
+            Some(status) => Reply::new(status, (self.fault)(status)),
+            None => (self.answer)(&received),
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, service: Arc<Service>) {
+    let listener = tokio::net::TcpListener::from_std(listener).expect("the listener is non-blocking");
+    loop {
+        // A connection that ended before it was accepted is its client's affair.
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let service = service.clone();
+        tokio::spawn(async move {
+            let handler = service_fn(move |request| {
+                let service = service.clone();
+                async move { Ok::<_, Infallible>(http(service.reply(request).await)) }
+            });
+            // A client that hangs up mid-request is what some tests are about.
+            let _ = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), handler)
+                .await;
+        });
+    }
+}
+
+fn http(reply: Reply) -> Response<Full<Bytes>> {
+    Response::builder()
+        .status(reply.status)
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(reply.body.to_string())))
+        .expect("a stub replies with a status between 100 and 999")
+}

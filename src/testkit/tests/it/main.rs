@@ -1,0 +1,13 @@
+//! The testkit, tested by itself: what other crates' tests rely on has to hold first.
+//!
+//! One file per neighbour: [`kafka`] with a real broker, [`process`] and [`stubs`] without.
+
+mod kafka;
+mod process;
+mod stubs;
+
+/// Whether a process runs; one that has ended and waits to be reaped does not. Without /proc it says no.
+fn runs(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.lines().any(|line| line.starts_with("State:") && !line.contains('Z'))
+}
