@@ -1,17 +1,28 @@
 //! The running node as the outside sees it: ask, wait, read, follow, show, kill, stop. Every call may come
 //! from any thread; nothing here holds state of its own.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use actix::Addr;
 use callboard_domain::State;
 use callboard_domain::id::{CommandId, ConversationId};
-use callboard_domain::view::TurnView;
-use callboard_ports::log::{LogError, Batch};
-use tokio::sync::mpsc;
+use callboard_domain::limits::MAX_QUEUED_TURNS;
+use callboard_domain::view::{self, TurnView};
+use callboard_ports::log::{Batch, LogError};
+use callboard_ports::partition::partition_of;
+use callboard_ports::record::Topic;
+use futures_util::future::FutureExt;
+use tokio::sync::{broadcast::error::RecvError, mpsc, oneshot, watch};
 
-use crate::limits::Limits;
-use crate::observe::{ActorView, KillHow, Metrics};
+use crate::conversation::{AwaitEnd, Conversation, Look, Subscribe};
+use crate::directory::Directory;
+use crate::guardian::Guardian;
+use crate::host::{List, Offsets, Open};
+use crate::limits::{BATCH_MAILBOX, FOLLOW_RECORDS, Limits};
+use crate::observe::{ActorView, KillHow, Metrics, Show};
+use crate::shared::{Ports, Roles, Shared};
+use crate::supervise::{Budget, Drain, Ending, Kill, Restart, remote};
 
 /// Why a question to a node was not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +34,9 @@ pub enum NodeError {
     #[error("too many requests are waiting: {0}")]
     Busy(String),
     /// A record that this build cannot read holds the conversation.
-    #[error("the conversation is held at offset {offset} by a {kind} of version {version}, which this build does not know")]
+    #[error(
+        "the conversation is held at offset {offset} by a {kind} of version {version}, which this build does not know"
+    )]
     Blocked { offset: u64, kind: String, version: u32 },
     #[error("the log cannot be read: {0}")]
     Log(#[from] LogError),
@@ -45,8 +58,9 @@ pub enum Asked {
     QueueFull,
 }
 
-/// Records of one conversation, live: everything after the asked offset, in order, first from the log, then
-/// as it happens. Ends when the node stops or the reader is too slow twice; ask again from the last offset seen.
+/// Records of one conversation: everything after the asked offset, in order, first from the log, then as it
+/// happens. Each item is a batch and the record's place in it. Ends when the conversation's actor ends or the reader
+/// is too slow; ask again from the last offset seen.
 pub type Follow = mpsc::Receiver<Result<(Batch, usize), LogError>>;
 
 /// What `/readyz` says.
@@ -55,36 +69,6 @@ pub struct Readiness {
     pub ready: bool,
     /// One line a partition that is not ready, or why nothing is.
     pub waiting_for: Vec<String>,
-}
-
-/// A handle; cheap to clone.
-#[derive(Clone)]
-pub struct Node { inner: Arc<()> }
-
-impl Node {
-    /// Which partition a conversation belongs to.
-    pub fn partition_of(&self, conversation: &ConversationId) -> u32 { todo!() }
-    /// What the log knows of `command`. Loads the conversation when need be.
-    pub async fn ask(&self, conversation: &ConversationId, command: &CommandId) -> Result<Asked, NodeError> { todo!() }
-    /// The turn of `command`, as soon as it has ended; waits across restarts of the conversation's actor. The
-    /// caller bounds the wait. Register (poll once) before appending to miss nothing; a command that never arrives waits for ever.
-    pub async fn ended(&self, conversation: &ConversationId, command: &CommandId) -> Result<TurnView, NodeError> { todo!() }
-    /// Runs `look` on the conversation's state, inside its actor.
-    pub async fn read<R: Send + 'static>(&self, conversation: &ConversationId, look: impl FnOnce(&State) -> R + Send + 'static) -> Result<R, NodeError> { todo!() }
-    /// All records of a conversation from the log, oldest first (for replay, verify, history of old turns).
-    pub async fn records(&self, conversation: &ConversationId) -> Result<mpsc::Receiver<Result<Batch, LogError>>, NodeError> { todo!() }
-    pub async fn follow(&self, conversation: &ConversationId, after: Option<u64>) -> Result<Follow, NodeError> { todo!() }
-    /// Conversation ids in order, after `after`, at most `limit`, of the partitions served here.
-    pub async fn conversations(&self, after: Option<ConversationId>, limit: usize) -> Result<Vec<ConversationId>, NodeError> { todo!() }
-    /// The whole actor tree.
-    pub async fn actors(&self) -> ActorView { todo!() }
-    pub async fn kill(&self, path: &str, how: KillHow) -> Result<(), NodeError> { todo!() }
-    pub fn readiness(&self) -> Readiness { todo!() }
-    pub fn metrics(&self) -> Arc<Metrics> { todo!() }
-    /// Resolves when the node cannot go on: fenced, wedged, restart budget exhausted.
-    pub async fn failed(&self) -> Fatal { todo!() }
-    /// Stops taking, hands over, flushes; everything durable when it returns, or `deadline` passed.
-    pub async fn stop(&self, deadline: Duration) { todo!() }
 }
 
 /// Why a node cannot go on; each has its exit code.
@@ -96,4 +80,348 @@ pub enum Fatal {
     Wedged(String),
     #[error("the guardian's restart budget is exhausted: {0}")]
     BudgetExhausted(String),
+}
+
+/// A handle; cheap to clone.
+#[derive(Clone)]
+pub struct Node {
+    shared: Arc<Shared>,
+    roles: Roles,
+    stop: Arc<watch::Sender<bool>>,
+}
+
+/// Starts the actors. `worker_name` names this process in events.
+#[must_use]
+pub fn start(ports: Ports, roles: Roles, limits: Limits, worker_name: &str) -> Node {
+    let shared = Arc::new(Shared {
+        ports,
+        limits,
+        metrics: Arc::new(Metrics::default()),
+        directory: Arc::new(Directory::default()),
+        worker_name: Arc::from(worker_name),
+        guardian: Mutex::new(None),
+        fatal: watch::channel(None).0,
+    });
+    let stop = Arc::new(watch::channel(false).0);
+    let (root, of) = (shared.clone(), roles.clone());
+    let stopped = stop.subscribe();
+    let job = Box::new(move || keep_guardian(root, of, stopped).boxed_local());
+    if !shared.ports.placement.spawn_on(0, job) {
+        shared.fail(Fatal::Wedged("the first arbiter takes no work".into()));
+    }
+    Node { shared, roles, stop }
+}
+
+/// Runs the guardian, again when it dies, until the node is stopped.
+async fn keep_guardian(shared: Arc<Shared>, roles: Roles, mut stopped: watch::Receiver<bool>) {
+    let mut budget = Budget::default();
+    while !*stopped.borrow_and_update() {
+        let (of, with) = (shared.clone(), roles.clone());
+        let guardian = remote(&*shared.ports.placement, 0, BATCH_MAILBOX, move |addr, ending| {
+            *of.guardian.lock().expect("no holder of this lock panics") = Some(Addr::clone(&addr));
+            Guardian::new(of.clone(), with, addr, ending)
+        });
+        let ending = tokio::select! {
+            biased;
+            _ = stopped.changed() => return,
+            ending = guardian.ended => ending,
+        };
+        shared.metrics.restart(ending);
+        tracing::error!(ending = ending.as_str(), "the guardian ended; it starts again");
+        match budget.spend(shared.ports.clock.monotonic_ms(), shared.ports.entropy.next_u64()) {
+            Restart::After(pause) => shared.ports.clock.sleep(pause).await,
+            Restart::Exhausted => {
+                shared.fail(Fatal::BudgetExhausted(format!("the guardian itself: {}", Ending::as_str(ending))));
+                return;
+            }
+        }
+    }
+}
+
+impl Node {
+    /// Which partition a conversation belongs to.
+    #[must_use]
+    pub fn partition_of(&self, conversation: &ConversationId) -> u32 {
+        partition_of(conversation.as_str().as_bytes(), self.shared.ports.log.partitions())
+    }
+
+    fn not_ready(&self, partition: u32) -> NodeError {
+        let states = self.shared.directory.host_states();
+        let state = states.get(&partition).copied().unwrap_or("not assigned").to_owned();
+        NodeError::NotReady { partition, state }
+    }
+
+    /// The conversation's actor, loaded when need be.
+    async fn conversation(&self, id: &ConversationId) -> Result<Addr<Conversation>, NodeError> {
+        if let Some(addr) = self.shared.directory.conversation(id)
+            && addr.connected()
+        {
+            return Ok(addr);
+        }
+        let partition = self.partition_of(id);
+        let host = self.shared.directory.host(partition).ok_or_else(|| self.not_ready(partition))?;
+        let (reply, addr) = oneshot::channel();
+        let open = Open { conversation: id.clone(), reply };
+        host.send(open).await.map_err(|_| self.not_ready(partition))?;
+        addr.await.map_err(|_| self.not_ready(partition))
+    }
+
+    /// Runs `look` on the conversation's state, inside its actor.
+    ///
+    /// # Errors
+    /// [`NodeError::NotReady`] or [`NodeError::Gone`].
+    pub async fn read<R: Send + 'static>(
+        &self,
+        conversation: &ConversationId,
+        look: impl FnOnce(&State) -> R + Send + 'static,
+    ) -> Result<R, NodeError> {
+        let addr = self.conversation(conversation).await?;
+        let (reply, seen) = oneshot::channel();
+        let look = Look(Box::new(move |state| {
+            // Whoever asked may have gone away meanwhile.
+            let _ = reply.send(look(state));
+        }));
+        let gone = |_| NodeError::Gone("the conversation's actor has just ended".into());
+        addr.send(look).await.map_err(gone)?;
+        seen.await.map_err(|_| NodeError::Gone("the conversation's actor has just ended".into()))
+    }
+
+    /// What the log knows of `command`. Loads the conversation when need be.
+    ///
+    /// # Errors
+    /// As [`Self::read`], and [`NodeError::Blocked`].
+    pub async fn ask(&self, conversation: &ConversationId, command: &CommandId) -> Result<Asked, NodeError> {
+        let command = command.clone();
+        let look = move |state: &State| {
+            if let Some(blocked) = &state.blocked {
+                let (offset, kind, version) = (blocked.offset, blocked.kind.to_string(), blocked.version);
+                return Err(NodeError::Blocked { offset, kind, version });
+            }
+            if let Some(known) = state.known(command.as_str()) {
+                let turn = view::turn(state, command.as_str());
+                return Ok(Asked::Known { body_hash: known.body_hash, turn });
+            }
+            Ok(if state.open.len() > MAX_QUEUED_TURNS { Asked::QueueFull } else { Asked::New })
+        };
+        self.read(conversation, look).await?
+    }
+
+    /// The turn of `command`, as soon as it has ended; waits across restarts of the conversation's actor. The caller
+    /// bounds the wait: for a command that never arrives it waits for ever.
+    ///
+    /// # Errors
+    /// [`NodeError::Busy`] when as many wait for this conversation as may.
+    pub async fn ended(
+        &self,
+        conversation: &ConversationId,
+        command: &CommandId,
+    ) -> Result<TurnView, NodeError> {
+        /// Between two tries while the actor is being restarted.
+        const PAUSE: Duration = Duration::from_millis(25);
+        loop {
+            if let Ok(addr) = self.conversation(conversation).await {
+                let (reply, ended) = oneshot::channel();
+                match addr.send(AwaitEnd { command: command.clone(), reply }).await {
+                    Ok(Ok(())) => {
+                        if let Ok(view) = ended.await {
+                            return Ok(view);
+                        }
+                    }
+                    Ok(Err(_)) => {
+                        let words = format!("{} wait for this conversation", self.shared.limits.waiters_per_conversation);
+                        return Err(NodeError::Busy(words));
+                    }
+                    Err(_) => {}
+                }
+            }
+            self.shared.ports.clock.sleep(PAUSE).await;
+        }
+    }
+
+    /// All records of a conversation from the log, oldest first.
+    ///
+    /// # Errors
+    /// [`NodeError::NotReady`], [`NodeError::Log`].
+    pub async fn records(
+        &self,
+        conversation: &ConversationId,
+    ) -> Result<mpsc::Receiver<Result<Batch, LogError>>, NodeError> {
+        let partition = self.partition_of(conversation);
+        let host = self.shared.directory.host(partition).ok_or_else(|| self.not_ready(partition))?;
+        let offsets = host.send(Offsets(conversation.clone())).await.map_err(|_| self.not_ready(partition))?;
+        let log = &self.shared.ports.log;
+        let ranges = match offsets {
+            Some(ranges) => ranges,
+            None => {
+                let bounds = log.bounds(Topic::ConversationEvents, partition).await?;
+                vec![bounds.start..bounds.end]
+            }
+        };
+        let key = Some(conversation.as_str().to_owned());
+        Ok(log.replay(Topic::ConversationEvents, partition, ranges, key))
+    }
+
+    /// A conversation's records after offset `after` (all, without one), then the live ones.
+    ///
+    /// # Errors
+    /// As [`Self::records`].
+    pub async fn follow(&self, conversation: &ConversationId, after: Option<u64>) -> Result<Follow, NodeError> {
+        // Subscribed first, read second: nothing falls between.
+        let addr = self.conversation(conversation).await?;
+        let gone = |_| NodeError::Gone("the conversation's actor has just ended".into());
+        let mut live = addr.send(Subscribe).await.map_err(gone)?.records;
+        let mut past = self.records(conversation).await?;
+        let (sender, receiver) = mpsc::channel(FOLLOW_RECORDS);
+        tokio::spawn(async move {
+            let mut next = after.map_or(0, |after| after + 1);
+            while let Some(batch) = past.recv().await {
+                let batch = match batch {
+                    Ok(batch) => batch,
+                    Err(error) => {
+                        let _ = sender.send(Err(error)).await;
+                        return;
+                    }
+                };
+                for (at, record) in batch.records.iter().enumerate() {
+                    if record.offset < next {
+                        continue;
+                    }
+                    next = record.offset + 1;
+                    if sender.send(Ok((batch.clone(), at))).await.is_err() {
+                        return;
+                    }
+                }
+            }
+            loop {
+                let received = tokio::select! {
+                    biased;
+                    () = sender.closed() => return,
+                    received = live.recv() => received,
+                };
+                match received {
+                    Ok((batch, at)) => {
+                        let offset = batch.records[at].offset;
+                        if offset < next {
+                            continue;
+                        }
+                        next = offset + 1;
+                        if sender.send(Ok((batch, at))).await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(RecvError::Lagged(_) | RecvError::Closed) => return,
+                }
+            }
+        });
+        Ok(receiver)
+    }
+
+    /// Conversation ids in order, after `after`, at most `limit`, of the partitions served here.
+    ///
+    /// # Errors
+    /// [`NodeError::Gone`] when a host ends meanwhile.
+    pub async fn conversations(
+        &self,
+        after: Option<ConversationId>,
+        limit: usize,
+    ) -> Result<Vec<ConversationId>, NodeError> {
+        let hosts = self.shared.directory.hosts();
+        let ask = |host: Addr<crate::host::Host>| {
+            let after = after.clone();
+            async move { host.send(List { after, limit }).await }
+        };
+        let mut all = Vec::new();
+        for answer in futures_util::future::join_all(hosts.into_iter().map(ask)).await {
+            let gone = |_| NodeError::Gone("a partition host has just ended".into());
+            all.extend(answer.map_err(gone)?.map_err(|error| NodeError::Gone(error.to_string()))?);
+        }
+        all.sort();
+        all.dedup();
+        all.truncate(limit);
+        Ok(all)
+    }
+
+    fn guardian(&self) -> Option<Addr<Guardian>> {
+        self.shared.guardian.lock().expect("no holder of this lock panics").clone()
+    }
+
+    /// The whole actor tree.
+    pub async fn actors(&self) -> ActorView {
+        match self.guardian() {
+            Some(guardian) => guardian.send(Show).await.unwrap_or_else(|_| ActorView::silent("/")),
+            None => ActorView::silent("/"),
+        }
+    }
+
+    /// Kills the actor at `path` (`/bridge-0/host-3/ID`).
+    ///
+    /// # Errors
+    /// [`NodeError::NoSuchActor`].
+    pub async fn kill(&self, path: &str, how: KillHow) -> Result<(), NodeError> {
+        let parts: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
+        let guardian = self.guardian().ok_or_else(|| NodeError::Gone("the guardian is being started".into()))?;
+        // Whoever panics as told answers with a closed mailbox.
+        let found = guardian.send(Kill { path: parts, how }).await.unwrap_or(true);
+        if found { Ok(()) } else { Err(NodeError::NoSuchActor(path.to_owned())) }
+    }
+
+    /// Whether every partition of this node is caught up.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        if let Some(fatal) = &*self.shared.fatal.borrow() {
+            return Readiness { ready: false, waiting_for: vec![fatal.to_string()] };
+        }
+        if *self.stop.borrow() {
+            return Readiness { ready: false, waiting_for: vec!["the node is stopping".into()] };
+        }
+        if !self.roles.host {
+            return Readiness { ready: true, waiting_for: Vec::new() };
+        }
+        let states = self.shared.directory.host_states();
+        if states.is_empty() {
+            return Readiness { ready: false, waiting_for: vec!["no partition is assigned yet".into()] };
+        }
+        let waiting_for: Vec<String> = states
+            .iter()
+            .filter(|(_, state)| **state != "running")
+            .map(|(partition, state)| format!("partition {partition} is {state}"))
+            .collect();
+        Readiness { ready: waiting_for.is_empty(), waiting_for }
+    }
+
+    #[must_use]
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.shared.metrics.clone()
+    }
+
+    /// Resolves when the node cannot go on.
+    pub async fn failed(&self) -> Fatal {
+        let mut fatal = self.shared.fatal.subscribe();
+        loop {
+            if let Some(fatal) = &*fatal.borrow_and_update() {
+                return fatal.clone();
+            }
+            if fatal.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Stops taking, hands over, writes down; everything durable when it returns, or `deadline` has passed.
+    pub async fn stop(&self, deadline: Duration) {
+        let drained = async {
+            if let Some(guardian) = self.guardian() {
+                let _ = guardian.send(Drain).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = drained => {}
+            () = self.shared.ports.clock.sleep(deadline) => {
+                tracing::warn!("the node did not stop in time; what is unfinished goes on from the log");
+            }
+        }
+        self.stop.send_replace(true);
+        *self.shared.guardian.lock().expect("no holder of this lock panics") = None;
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::conversation::{Applied, Recorded, State, TurnStatus, apply};
+use crate::conversation::{Applied, Recorded, State, apply};
 use crate::event::{Event, Outcome};
 use crate::id::{CommandId, ConversationId, EffectId};
 use crate::wire::Readable;
@@ -59,9 +59,12 @@ pub fn conversation(id: &ConversationId, records: &[Recorded], drained: bool) ->
     let mut last_offset = None;
     for record in records {
         if last_offset.is_some_and(|last| record.offset <= last) {
-            report.violations.push(violate("log_order", format!("offset {} after {last_offset:?}", record.offset)));
+            report
+                .violations
+                .push(violate("log_order", format!("offset {} after {last_offset:?}", record.offset)));
         }
         last_offset = Some(record.offset);
+        let open_before = state.open.len();
         let applied = apply(&mut state, record);
         report.ignored += u32::from(applied != Applied::Changed);
         let (Readable::Event(event), Some(command)) = (&record.body, &record.command) else { continue };
@@ -77,8 +80,14 @@ pub fn conversation(id: &ConversationId, records: &[Recorded], drained: bool) ->
                 *counted.entry(effect).or_default() += 1;
             }
         }
-        if applied == Applied::Changed && event.is_terminal() {
+        // An answer beyond its bound changes the state without ending its turn.
+        if event.is_terminal() && state.open.len() < open_before {
             *terminal.entry(command.clone()).or_default() += 1;
+            match event {
+                Event::FinalAnswerSynthesized(_) => report.answered += 1,
+                Event::PlanCancelled(_) => report.cancelled += 1,
+                _ => report.failed += 1,
+            }
         }
         if applied == Applied::Changed && matches!(event, Event::UserQueryReceived(_)) {
             accepted.insert(command.clone());
@@ -94,14 +103,11 @@ pub fn conversation(id: &ConversationId, records: &[Recorded], drained: bool) ->
             n => report.violations.push(violate("one_terminal_event", format!("turn {command} has {n}"))),
         }
     }
-    for known in state.known.iter().filter(|known| known.turn.is_some()) {
-        match known.status {
-            TurnStatus::Open => report.open += 1,
-            TurnStatus::Answered => report.answered += 1,
-            TurnStatus::Failed => report.failed += 1,
-            TurnStatus::Cancelled => report.cancelled += 1,
-        }
-    }
-    report.turns = u32::try_from(accepted.len()).unwrap_or(u32::MAX);
+    report.open = count(state.open.len());
+    report.turns = count(accepted.len());
     report
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }

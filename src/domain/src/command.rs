@@ -12,9 +12,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{CommandId, fnv1a};
 use crate::json::RawJson;
+use crate::limits::{
+    MAX_AGENT_BYTES, MAX_MESSAGE_BYTES, MAX_METADATA_BYTES, MAX_PRINCIPAL_BYTES, MAX_WRITTEN_MESSAGE_BYTES,
+};
 
 /// A user's question. Only `message` is required, so that a foreign client can write it by hand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UserQuery {
     pub message: Arc<str>,
@@ -32,7 +36,47 @@ pub fn default_agent() -> Arc<str> {
     Arc::from("default")
 }
 
+/// What is wrong with a question: the field and a sentence with the limit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message}")]
+pub struct QueryProblem {
+    pub field: &'static str,
+    pub message: String,
+}
+
 impl UserQuery {
+    /// The first rule that the question breaks. The gateway refuses by it before anything is written, and
+    /// reading the command from the log refuses by it again, because anybody may write there.
+    #[must_use]
+    pub fn problem(&self) -> Option<QueryProblem> {
+        let problem = |field, message| Some(QueryProblem { field, message });
+        if self.message.trim().is_empty() {
+            return problem("message", "it is empty; a question needs at least one visible character".into());
+        }
+        if let Some(message) = beyond(self.message.len(), MAX_MESSAGE_BYTES) {
+            return problem("message", message);
+        }
+        let written = written_bytes(&self.message);
+        if written > MAX_WRITTEN_MESSAGE_BYTES {
+            let why =
+                format!("it takes {written} bytes as JSON; at most {MAX_WRITTEN_MESSAGE_BYTES} fit a record");
+            return problem("message", why);
+        }
+        let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if self.agent.is_empty() || self.agent.len() > MAX_AGENT_BYTES || !self.agent.chars().all(named) {
+            return problem("agent", format!("an agent's name is 1 to {MAX_AGENT_BYTES} of [A-Za-z0-9._-]"));
+        }
+        if let Some(message) = beyond(self.principal.as_ref().map_or(0, |p| p.len()), MAX_PRINCIPAL_BYTES) {
+            return problem("principal", message);
+        }
+        let metadata = self.metadata.as_ref()?;
+        if !metadata.as_str().starts_with('{') {
+            return problem("metadata", "it is no JSON object".into());
+        }
+        beyond(metadata.len_bytes(), MAX_METADATA_BYTES)
+            .map(|message| QueryProblem { field: "metadata", message })
+    }
+
     /// Fingerprint of everything that makes two requests with one idempotency key the same request.
     #[must_use]
     pub fn body_hash(&self) -> u64 {
@@ -41,8 +85,23 @@ impl UserQuery {
     }
 }
 
+fn beyond(bytes: usize, max: usize) -> Option<String> {
+    (bytes > max).then(|| format!("it has {bytes} bytes; at most {max} are allowed"))
+}
+
+/// Bytes of `text` as a JSON string: control characters take up to six each.
+fn written_bytes(text: &str) -> usize {
+    let of = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    2 + text.bytes().map(of).sum::<usize>()
+}
+
 /// Ends the turn whose command id is `turn_command_id`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PlanCancelRequest {
     pub turn_command_id: CommandId,
@@ -54,6 +113,7 @@ pub struct PlanCancelRequest {
 
 /// Clears the context of later turns.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct HistoryReset {
     #[serde(default)]

@@ -24,7 +24,9 @@ pub fn decide(state: &State, asked: &Asked, toolbox: &dyn Toolbox) -> Decision {
     let own = |event| Decision::Append { command: asked.id.clone(), event };
     match &asked.command {
         Command::UserQueryReceived(query) => own(Event::UserQueryReceived(accept(query, toolbox))),
-        Command::UserHistoryReset(reset) => own(Event::UserHistoryReset(UserHistoryReset { by: reset.by.clone() })),
+        Command::UserHistoryReset(reset) => {
+            own(Event::UserHistoryReset(UserHistoryReset { by: reset.by.clone() }))
+        }
         Command::PlanCancelRequested(request) => match cancel(state, request, &asked.id) {
             Ok(event) => Decision::Append { command: request.turn_command_id.clone(), event },
             Err(refused) => own(Event::CommandRefused(refused)),

@@ -76,7 +76,12 @@ fn run(due: &mut Due, turn: &Turn, now_ms: Millis) {
     let command = turn.command.clone();
     match (&turn.phase, turn.plan()) {
         (Phase::Planning(reason), _) => {
-            due.effects.push(Effect::AskPlanner { command, version: turn.version() + 1, reason: *reason, until_ms });
+            due.effects.push(Effect::AskPlanner {
+                command,
+                version: turn.version() + 1,
+                reason: *reason,
+                until_ms,
+            });
         }
         (Phase::Acting, Some(plan)) => act(due, turn, plan, now_ms, until_ms),
         (Phase::Synthesizing, _) => {

@@ -98,7 +98,12 @@ pub fn invocation(state: &State, command: &CommandId, version: u32, step: &StepI
 }
 
 fn effect_id(state: &State, turn: &Turn, version: u32, step: &StepId) -> EffectId {
-    EffectId { conversation: state.conversation.clone(), command: turn.command.clone(), version, step: step.clone() }
+    EffectId {
+        conversation: state.conversation.clone(),
+        command: turn.command.clone(),
+        version,
+        step: step.clone(),
+    }
 }
 
 /// Every ended step of a turn, oldest version first.

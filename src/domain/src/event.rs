@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{CommandId, StepId};
 use crate::json::RawJson;
+use crate::limits::MAX_ERROR_BYTES;
 use crate::plan::{PlanReason, PlannedStep, Then};
 
 /// The limits of one turn, fixed when it is accepted: the fold never reads configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TurnLimits {
     pub planning_timeout_ms: u64,
     pub synthesis_timeout_ms: u64,
@@ -34,6 +36,7 @@ impl Default for TurnLimits {
 
 /// A turn was accepted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UserQueryReceived {
     pub message: Arc<str>,
     pub agent: Arc<str>,
@@ -41,12 +44,14 @@ pub struct UserQueryReceived {
     pub metadata: Option<RawJson>,
     /// [`UserQuery::body_hash`](crate::command::UserQuery::body_hash) as 16 hex digits.
     #[serde(with = "hex64")]
+    #[cfg_attr(feature = "schema", schemars(with = "String", regex(pattern = "^[0-9a-f]{16}$")))]
     pub body_hash: u64,
     pub limits: TurnLimits,
 }
 
 /// Who produced a plan or an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Author {
     /// `builtin`, `ollama`, `openai`.
     pub provider: Arc<str>,
@@ -58,6 +63,7 @@ pub struct Author {
 
 /// A plan version came to be. Build one with [`plan::validate`](crate::plan::validate).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PlanGenerated {
     /// From 1 within the turn.
     pub version: u32,
@@ -71,6 +77,7 @@ pub struct PlanGenerated {
 
 /// Why an invocation failed; `kind` is a stable code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ToolError {
     /// `timeout`, `unavailable`, `invalid_arguments`, `not_found`, `refused`, `result_too_large`, `no_worker`,
     /// `cancelled`, `panicked`, `unresolved_reference`, `internal`, `bad_response`, `unknown_tool`, `expired`.
@@ -84,15 +91,25 @@ impl ToolError {
     pub fn new(kind: &str, message: impl AsRef<str>, retryable: bool) -> Self {
         Self { kind: Arc::from(kind), message: Arc::from(clip(message.as_ref())), retryable }
     }
+
+    /// As the state keeps it: a foreign worker's words may be longer than any of ours.
+    #[must_use]
+    pub(crate) fn bounded(&self) -> Self {
+        if self.message.len() <= MAX_ERROR_BYTES && self.kind.len() <= MAX_ERROR_BYTES {
+            return self.clone();
+        }
+        Self::new(clip(&self.kind), &self.message, self.retryable)
+    }
 }
 
 /// Cuts an error's words at a character boundary so that they fit their bound.
 fn clip(text: &str) -> &str {
-    &text[..text.floor_char_boundary(crate::limits::MAX_ERROR_BYTES)]
+    &text[..text.floor_char_boundary(MAX_ERROR_BYTES)]
 }
 
 /// How an invocation ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Ok(RawJson),
@@ -101,6 +118,7 @@ pub enum Outcome {
 
 /// A worker finished an attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ToolInvocationResulted {
     pub version: u32,
     pub step: StepId,
@@ -115,6 +133,7 @@ pub struct ToolInvocationResulted {
 
 /// Nobody knows whether an attempt took effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ToolInvocationInDoubt {
     pub version: u32,
     pub step: StepId,
@@ -124,6 +143,7 @@ pub struct ToolInvocationInDoubt {
 
 /// What a probe or a person found out about an attempt in doubt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Settlement {
     Done(RawJson),
@@ -132,6 +152,7 @@ pub enum Settlement {
 
 /// A doubt was resolved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InvocationSettled {
     pub version: u32,
     pub step: StepId,
@@ -144,6 +165,7 @@ pub struct InvocationSettled {
 
 /// A step waits for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ApprovalRequested {
     pub version: u32,
     pub step: StepId,
@@ -152,6 +174,7 @@ pub struct ApprovalRequested {
 
 /// A person's word on a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Approval {
     Approved,
@@ -161,6 +184,7 @@ pub enum Approval {
 
 /// An approval was given or refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ApprovalRecorded {
     pub version: u32,
     pub step: StepId,
@@ -172,6 +196,7 @@ pub struct ApprovalRecorded {
 
 /// A step's deadline passed without a result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeadlineExpired {
     pub version: u32,
     pub step: StepId,
@@ -180,6 +205,7 @@ pub struct DeadlineExpired {
 
 /// Why a turn failed; `code` is stable and the last part of the problem's type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TurnError {
     /// `planning_timeout`, `synthesis_timeout`, `turn_timeout`, `step_failed`, `queue_full`, `no_plan`, `plan_too_large`.
     pub code: Arc<str>,
@@ -191,16 +217,27 @@ impl TurnError {
     pub fn new(code: &str, message: impl AsRef<str>) -> Self {
         Self { code: Arc::from(code), message: Arc::from(clip(message.as_ref())) }
     }
+
+    /// As the state keeps it, whoever wrote it.
+    #[must_use]
+    pub(crate) fn bounded(&self) -> Self {
+        if self.message.len() <= MAX_ERROR_BYTES && self.code.len() <= MAX_ERROR_BYTES {
+            return self.clone();
+        }
+        Self::new(clip(&self.code), &self.message)
+    }
 }
 
 /// Terminal: the turn failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PlanFailed {
     pub error: TurnError,
 }
 
 /// Terminal: the turn was cancelled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PlanCancelled {
     pub by: Option<Arc<str>>,
     pub reason: Option<Arc<str>>,
@@ -210,6 +247,7 @@ pub struct PlanCancelled {
 
 /// Terminal: the answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FinalAnswerSynthesized {
     /// The plan version that was answered.
     pub version: u32,
@@ -222,12 +260,14 @@ pub struct FinalAnswerSynthesized {
 
 /// The context was cleared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UserHistoryReset {
     pub by: Option<Arc<str>>,
 }
 
 /// A command came too late or asked for what cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CommandRefused {
     pub command_type: Arc<str>,
     /// `turn_not_open`, `unknown_turn`.

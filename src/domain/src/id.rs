@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::limits::{MAX_ID_BYTES, MAX_STEP_ID_BYTES};
@@ -48,6 +49,24 @@ fn name_character(c: char) -> bool {
 
 fn step_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
+}
+
+/// Reads an id straight from the input's text: decoding records is the hot path, so no `String` in between.
+struct Text<T> {
+    what: &'static str,
+    read: fn(&str) -> Result<T, InvalidId>,
+}
+
+impl<T> Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a string that is a {}", self.what)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        (self.read)(text).map_err(E::custom)
+    }
 }
 
 macro_rules! text_id {
@@ -100,8 +119,7 @@ macro_rules! text_id {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                Self::new(&text).map_err(serde::de::Error::custom)
+                deserializer.deserialize_str(Text { what: $what, read: Self::new })
             }
         }
     };
@@ -170,8 +188,7 @@ impl Serialize for EffectId {
 
 impl<'de> Deserialize<'de> for EffectId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(Text { what: "effect id", read: str::parse })
     }
 }
 

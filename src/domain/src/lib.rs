@@ -19,6 +19,8 @@ pub mod limits;
 pub mod plan;
 pub mod request;
 pub mod retry;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod time;
 pub mod view;
 pub mod wire;

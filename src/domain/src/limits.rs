@@ -7,8 +7,15 @@ pub const MAX_ID_BYTES: usize = 128;
 pub const MAX_STEP_ID_BYTES: usize = 64;
 /// A user's message: with a plan's results it must still fit one record.
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
+/// A message as JSON writes it, where control characters take six bytes each: with metadata and envelope it
+/// must fit one record, or its event could never be appended.
+pub const MAX_WRITTEN_MESSAGE_BYTES: usize = 768 * 1024;
 /// Caller's metadata is for routing and display, not for documents.
 pub const MAX_METADATA_BYTES: usize = 16 * 1024;
+/// An agent's name: a section of the configuration and a metric label.
+pub const MAX_AGENT_BYTES: usize = 64;
+/// Who asked: an OIDC subject has at most 255 characters.
+pub const MAX_PRINCIPAL_BYTES: usize = 256;
 /// One record, key and headers apart: below Kafka's default `max.message.bytes` of 1 MiB with head-room.
 pub const MAX_RECORD_BYTES: usize = 900_000;
 /// One tool result.

@@ -11,6 +11,7 @@ use crate::plan::EffectClass;
 
 /// Where a result goes. Also sent as headers, so that a worker in another language needs no partitioner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReplyTo {
     pub topic: Arc<str>,
     pub partition: u32,
@@ -19,6 +20,7 @@ pub struct ReplyTo {
 
 /// Run one attempt of one step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ToolInvocationRequested {
     pub effect_id: EffectId,
     /// From 1.
@@ -35,6 +37,7 @@ pub struct ToolInvocationRequested {
 
 /// A step as the synthesizer and the planner see it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StepReport {
     pub version: u32,
     pub id: StepId,
@@ -64,6 +67,7 @@ impl StepReport {
 
 /// An earlier exchange, newest last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Exchange {
     pub message: Arc<str>,
     pub answer: Option<Arc<str>>,
@@ -71,6 +75,7 @@ pub struct Exchange {
 
 /// Write the answer of a turn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SynthesizeFinalAnswerRequested {
     /// The plan version that is answered.
     pub version: u32,

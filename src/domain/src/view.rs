@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::conversation::{Blocked, ClosedTurn, Phase, PlanVersion, State, Step, StepState, Turn, TurnStatus};
+use crate::conversation::{
+    Blocked, ClosedTurn, Phase, PlanVersion, State, Step, StepState, Turn, TurnStatus,
+};
 use crate::event::{ToolError, TurnError};
 use crate::id::{CommandId, ConversationId, EffectId, StepId};
 use crate::json::RawJson;
@@ -245,7 +247,10 @@ fn versions(
     }
     let of = |plan: &PlanVersion| PlanView {
         version: plan.version,
-        planner: Some(PlannerView { provider: plan.planner.provider.clone(), model: plan.planner.model.clone() }),
+        planner: Some(PlannerView {
+            provider: plan.planner.provider.clone(),
+            model: plan.planner.model.clone(),
+        }),
         reason: Some(plan.reason),
         then: Some(plan.then),
         steps: plan.steps.iter().map(|s| step(state, command, plan.version, s, live)).collect(),
@@ -254,7 +259,13 @@ fn versions(
     versions.iter().map(of).collect()
 }
 
-fn step(state: &State, command: &CommandId, version: u32, step: &Step, live: Option<(&Turn, Millis)>) -> StepView {
+fn step(
+    state: &State,
+    command: &CommandId,
+    version: u32,
+    step: &Step,
+    live: Option<(&Turn, Millis)>,
+) -> StepView {
     let in_backoff = |now_ms: Millis| step.state == StepState::Ready && now_ms < step.not_before_ms;
     let status = match (&step.state, live) {
         (StepState::Done(_), _) => StepStatus::Done,

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::command::{Asked, Command};
+use crate::command::{Asked, Command, UserQuery};
 use crate::event::Event;
 use crate::id::{CommandId, ConversationId};
 use crate::request::Request;
@@ -94,13 +94,29 @@ const COMMANDS: [&str; 3] = ["UserQueryReceived", "UserHistoryReset", "PlanCance
 /// # Errors
 /// [`Unreadable`] when it is less than an envelope; never because of its type or version.
 pub fn envelope<'a>(key: &[u8], value: &'a [u8]) -> Result<Envelope<'a>, Unreadable> {
-    let envelope: Envelope<'a> =
-        serde_json::from_slice(value).map_err(|e| Unreadable::NotAnEnvelope(e.to_string()))?;
+    let envelope = parse(value)?;
     if envelope.conversation_id.as_bytes() != key {
         return Err(Unreadable::KeyMismatch {
             found: envelope.conversation_id.chars().take(160).collect(),
             key: String::from_utf8_lossy(key).chars().take(160).collect(),
         });
+    }
+    Ok(envelope)
+}
+
+/// The envelope's own rule, whatever its key, type or version: it must never change, or builds would disagree
+/// about which records block a conversation. serde reads a JSON array as a struct too, hence the first check.
+fn parse(value: &[u8]) -> Result<Envelope<'_>, Unreadable> {
+    let wrong = |problem: &str| Unreadable::NotAnEnvelope(problem.into());
+    if value.trim_ascii_start().first() != Some(&b'{') {
+        return Err(wrong("it is no JSON object"));
+    }
+    let envelope: Envelope<'_> = serde_json::from_slice(value).map_err(|e| wrong(&e.to_string()))?;
+    if !envelope.payload.get().starts_with('{') {
+        return Err(wrong("its payload is no JSON object"));
+    }
+    if envelope.version == 0 {
+        return Err(wrong("its version is 0; versions count from 1"));
     }
     Ok(envelope)
 }
@@ -129,7 +145,8 @@ fn payload<T>(envelope: &Envelope<'_>, read: Result<T, serde_json::Error>) -> Re
 pub fn read_event(key: &[u8], value: &[u8]) -> Result<(Meta, Readable), Unreadable> {
     let envelope = envelope(key, value)?;
     let meta = meta(&envelope)?;
-    let known = if envelope.version == 1 { Event::read_v1(&envelope.kind, envelope.payload.get()) } else { None };
+    let known =
+        if envelope.version == 1 { Event::read_v1(&envelope.kind, envelope.payload.get()) } else { None };
     let readable = match known {
         Some(read) => Readable::Event(payload(&envelope, read)?),
         None => Readable::Unknown { kind: Box::from(&*envelope.kind), version: envelope.version },
@@ -150,9 +167,11 @@ pub fn read_command(key: &[u8], value: &[u8]) -> Result<(Meta, Asked), Unreadabl
         return Err(unknown());
     }
     let command = match &*envelope.kind {
-        "UserQueryReceived" => Command::UserQueryReceived(payload(&envelope, serde_json::from_str(text))?),
+        "UserQueryReceived" => Command::UserQueryReceived(query(&envelope)?),
         "UserHistoryReset" => Command::UserHistoryReset(payload(&envelope, serde_json::from_str(text))?),
-        "PlanCancelRequested" => Command::PlanCancelRequested(payload(&envelope, serde_json::from_str(text))?),
+        "PlanCancelRequested" => {
+            Command::PlanCancelRequested(payload(&envelope, serde_json::from_str(text))?)
+        }
         _ => return Err(unknown()),
     };
     let id = match &meta.command {
@@ -162,14 +181,25 @@ pub fn read_command(key: &[u8], value: &[u8]) -> Result<(Meta, Asked), Unreadabl
     Ok((meta, Asked { id, command }))
 }
 
+fn query(envelope: &Envelope<'_>) -> Result<UserQuery, Unreadable> {
+    let query: UserQuery = payload(envelope, serde_json::from_str(envelope.payload.get()))?;
+    match query.problem() {
+        None => Ok(query),
+        Some(problem) => Err(Unreadable::BadPayload {
+            kind: envelope.kind.to_string(),
+            version: envelope.version,
+            problem: problem.to_string(),
+        }),
+    }
+}
+
 /// Reads a record of a request topic. The key of a tool request is its effect id, so that only the envelope's
 /// own conversation id is believed here.
 ///
 /// # Errors
 /// [`Unreadable`].
 pub fn read_request(value: &[u8]) -> Result<(Meta, Request), Unreadable> {
-    let envelope: Envelope<'_> =
-        serde_json::from_slice(value).map_err(|e| Unreadable::NotAnEnvelope(e.to_string()))?;
+    let envelope = parse(value)?;
     let meta = meta(&envelope)?;
     let text = envelope.payload.get();
     let request = match (&*envelope.kind, envelope.version) {

@@ -11,6 +11,7 @@ pub mod dead_letter;
 pub mod fakes;
 pub mod headers;
 pub mod inbox;
+pub mod local;
 pub mod log;
 pub mod model;
 pub mod partition;

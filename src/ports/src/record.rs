@@ -41,6 +41,18 @@ impl Topic {
         Self::ALL.into_iter().find(|topic| topic.name() == name)
     }
 
+    /// The longest value that the log takes for this topic; key and headers have a bound of their own.
+    #[must_use]
+    pub fn max_value_bytes(self) -> usize {
+        /// A dead letter keeps whatever a foreign producer got into a topic (Kafka's default: 1 MiB), and with
+        /// its headers it stays below the 2 MiB of its own topic.
+        const MAX_DEAD_LETTER_BYTES: usize = 1_900_000;
+        match self {
+            Self::DeadLetterQueue => MAX_DEAD_LETTER_BYTES,
+            _ => callboard_domain::limits::MAX_RECORD_BYTES,
+        }
+    }
+
     /// Whether its records can be derived again from `conversation-events`, so that losing the newest of them
     /// in a power cut costs nothing and their append need not wait for an fsync.
     #[must_use]
@@ -54,6 +66,9 @@ impl std::fmt::Display for Topic {
         f.write_str(self.name())
     }
 }
+
+/// Key and headers of one record together: with the longest value they stay below Kafka's default of 1 MiB.
+pub const MAX_KEY_AND_HEADERS_BYTES: usize = 64 * 1024;
 
 /// A record header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,5 +132,18 @@ impl NewRecord {
         self.key.len()
             + self.value.len()
             + self.headers.iter().map(|h| h.name.len() + h.value.len()).sum::<usize>()
+    }
+
+    /// Why no log takes this record, if it is too large; every adapter asks this before it enqueues anything.
+    #[must_use]
+    pub fn oversize(&self) -> Option<String> {
+        let (value, max) = (self.value.len(), self.topic.max_value_bytes());
+        if value > max {
+            return Some(format!("its value has {value} bytes; {} takes at most {max}", self.topic));
+        }
+        let rest = self.size_bytes() - value;
+        (rest > MAX_KEY_AND_HEADERS_BYTES).then(|| {
+            format!("its key and headers have {rest} bytes; at most {MAX_KEY_AND_HEADERS_BYTES} are allowed")
+        })
     }
 }

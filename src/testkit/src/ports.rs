@@ -1,7 +1,7 @@
 //! Free loopback ports that stay free until their user listens, and while that user is killed and restarted.
 //!
-//! Used by [`crate::kafka`], whose brokers come back on the same ports, and by tests that start `callboard serve`.
-//! The stubs do not need it: they listen on port 0 and keep the listener.
+//! Used by [`crate::kafka`], whose brokers come back on the same ports, and by tests that start `callboard
+//! serve`. The stubs do not need it: they listen on port 0 and keep the listener.
 
 use std::fs::File;
 use std::io;
@@ -17,13 +17,13 @@ const EPHEMERAL_LOW: u16 = 32_768;
 /// More candidates than tests on one machine ever hold at once.
 const CANDIDATES: usize = 2_000;
 
-/// One lock file per port handed out. Held until the process ends, which is what keeps a second test process off a port
-/// whose broker is down at the moment.
+/// One lock file per port handed out. Held until the process ends, which is what keeps a second test process
+/// off a port whose broker is down at the moment.
 static HELD: Mutex<Vec<File>> = Mutex::new(Vec::new());
 
-/// A port on 127.0.0.1 that nobody listens on and that this testkit gives to nobody else, in any process of this
-/// user, until this process ends. It lies below the range for outgoing connections, so the kernel does not give it
-/// away either.
+/// A port on 127.0.0.1 that nobody listens on and that this testkit gives to nobody else, in any process of
+/// this user, until this process ends. It lies below the range for outgoing connections, so the kernel does
+/// not give it away either.
 ///
 /// # Panics
 /// When no port is free, or the folder for temporary files cannot be written.

@@ -1,6 +1,7 @@
 //! Waiting for a condition instead of for a time: the one way in which tests here wait.
 //!
-//! Used by [`crate::process`] and [`crate::kafka`] for start-up and by tests for everything that happens elsewhere.
+//! Used by [`crate::process`] and [`crate::kafka`] for start-up and by tests for everything that happens
+//! elsewhere.
 
 use std::time::{Duration, Instant};
 

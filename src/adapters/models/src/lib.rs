@@ -1,1 +1,1 @@
-//! callboard-models
+pub mod builtin;

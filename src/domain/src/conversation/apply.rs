@@ -1,20 +1,18 @@
 //! The fold: one total match over what a record can say. It never fails and never asks anyone.
 //!
 //! The first in the log wins: whatever comes second (a plan version, a result, a terminal event, a command id)
-//! is ignored with a reason. Live work and recovery call the same function.
+//! is ignored with a reason. Live work and recovery call the same function. What concerns a whole turn is
+//! here, what concerns one of its steps in `steps`.
 
 use super::state::{Blocked, ClosedTurn, Known, State, TurnStatus};
-use super::turn::{Phase, PlanVersion, StepState, Turn};
+use super::steps;
+use super::turn::{Phase, PlanVersion, Turn};
 use crate::event::{
-    Approval, ApprovalRecorded, ApprovalRequested, DeadlineExpired, Event, InvocationSettled, Outcome,
-    PlanCancelled, PlanGenerated, Settlement, ToolError, ToolInvocationInDoubt, ToolInvocationResulted,
-    TurnError, UserQueryReceived,
+    Event, FinalAnswerSynthesized, PlanCancelled, PlanGenerated, TurnError, UserQueryReceived,
 };
-use crate::id::{CommandId, EffectId, StepId};
-use crate::json::RawJson;
-use crate::limits::{MAX_ANSWER_BYTES, MAX_ATTEMPTS, MAX_QUEUED_TURNS, MAX_RESULT_BYTES, MAX_TURN_RESULTS_BYTES};
+use crate::id::CommandId;
+use crate::limits::{MAX_ANSWER_BYTES, MAX_QUEUED_TURNS, MAX_VERSIONS};
 use crate::plan::{PlanReason, structure_problem};
-use crate::retry;
 use crate::time::Millis;
 use crate::wire::Readable;
 
@@ -78,7 +76,7 @@ pub enum Applied {
     Ignored(Ignored),
 }
 
-type Folded = Result<(), Ignored>;
+pub(super) type Folded = Result<(), Ignored>;
 
 /// Folds one record into the state.
 pub fn apply(state: &mut State, record: &Recorded) -> Applied {
@@ -107,34 +105,23 @@ fn fold(state: &mut State, record: &Recorded, event: &Event) -> Folded {
     match event {
         Event::UserQueryReceived(body) => received(state, record, body),
         Event::PlanGenerated(body) => planned(state, record, body),
-        Event::ToolInvocationResulted(body) => resulted(state, record, body),
-        Event::ToolInvocationInDoubt(body) => in_doubt(state, record, body),
-        Event::InvocationSettled(body) => settled(state, record, body),
-        Event::ApprovalRequested(body) => approval_requested(state, record, body),
-        Event::ApprovalRecorded(body) => approval_recorded(state, record, body),
-        Event::DeadlineExpired(body) => expired(state, record, body),
-        Event::FinalAnswerSynthesized(body) => {
-            let clock = state.clock_ms;
-            let turn = running(state, record)?;
-            if turn.version() != body.version {
-                return Err(Ignored::OtherVersion);
-            }
-            if body.answer.len() > MAX_ANSWER_BYTES {
-                let words = format!("the answer has {} bytes; at most {MAX_ANSWER_BYTES} are allowed", body.answer.len());
-                turn.enter(Phase::Failing(TurnError::new("answer_too_large", words)), clock);
-                return Ok(());
-            }
-            close(state, record, TurnStatus::Answered, Some(body.answer.clone()), None)
-        }
-        Event::PlanFailed(body) => close(state, record, TurnStatus::Failed, None, Some(body.error.clone())),
+        Event::ToolInvocationResulted(body) => steps::resulted(state, record, body),
+        Event::ToolInvocationInDoubt(body) => steps::in_doubt(state, record, body),
+        Event::InvocationSettled(body) => steps::settled(state, record, body),
+        Event::ApprovalRequested(body) => steps::approval_requested(state, record, body),
+        Event::ApprovalRecorded(body) => steps::approval_recorded(state, record, body),
+        Event::DeadlineExpired(body) => steps::expired(state, record, body),
+        Event::FinalAnswerSynthesized(body) => answered(state, record, body),
+        Event::PlanFailed(body) => close(state, record, TurnStatus::Failed, None, Some(body.error.bounded())),
         Event::PlanCancelled(body) => cancelled(state, record, body),
         Event::UserHistoryReset(_) => reset(state, record),
         Event::CommandRefused(_) => learn(state, record.command.as_ref(), record.offset),
     }
 }
 
-/// Remembers a command that is no question.
-fn learn(state: &mut State, command: Option<&CommandId>, offset: u64) -> Folded {
+/// Remembers a command that is no question. It counts as answered also where its event came too late for its
+/// turn and is ignored otherwise.
+pub(super) fn learn(state: &mut State, command: Option<&CommandId>, offset: u64) -> Folded {
     let command = command.ok_or(Ignored::NotAwaited)?;
     if state.known(command.as_str()).is_some() {
         return Err(Ignored::DuplicateCommand);
@@ -199,7 +186,7 @@ fn start_next(state: &mut State) {
 }
 
 /// The running turn, when the record is about it.
-fn running<'a>(state: &'a mut State, record: &Recorded) -> Result<&'a mut Turn, Ignored> {
+pub(super) fn running<'a>(state: &'a mut State, record: &Recorded) -> Result<&'a mut Turn, Ignored> {
     let turn = state.open.front_mut().ok_or(Ignored::TurnNotRunning)?;
     if record.command.as_ref() == Some(&turn.command) { Ok(turn) } else { Err(Ignored::TurnNotRunning) }
 }
@@ -211,180 +198,26 @@ fn planned(state: &mut State, record: &Recorded, body: &PlanGenerated) -> Folded
     if !edit && !matches!(turn.phase, Phase::Planning(_)) || body.version != turn.version() + 1 {
         return Err(Ignored::OtherVersion);
     }
-    if structure_problem(&body.steps).is_some() {
+    if body.version > MAX_VERSIONS || structure_problem(&body.steps).is_some() {
         return Err(Ignored::InvalidPlan);
     }
     turn.adopt(PlanVersion::of(body, clock, record.offset), clock);
     Ok(())
 }
 
-/// The running turn and, in its current version, the step that has not ended.
-fn open_step<'a>(
-    state: &'a mut State,
-    record: &Recorded,
-    version: u32,
-    step: &StepId,
-) -> Result<&'a mut Turn, Ignored> {
+fn answered(state: &mut State, record: &Recorded, body: &FinalAnswerSynthesized) -> Folded {
+    let clock = state.clock_ms;
     let turn = running(state, record)?;
-    if turn.version() != version {
+    if turn.version() != body.version {
         return Err(Ignored::OtherVersion);
     }
-    match turn.step_mut(version, step) {
-        None => Err(Ignored::UnknownStep),
-        Some(found) if found.state.has_ended() => Err(Ignored::StepEnded),
-        Some(_) => Ok(turn),
+    let bytes = body.answer.len();
+    if bytes > MAX_ANSWER_BYTES {
+        let words = format!("the answer has {bytes} bytes; at most {MAX_ANSWER_BYTES} are allowed");
+        turn.enter(Phase::Failing(TurnError::new("answer_too_large", words)), clock);
+        return Ok(());
     }
-}
-
-fn resulted(state: &mut State, record: &Recorded, body: &ToolInvocationResulted) -> Folded {
-    let (clock, conversation) = (state.clock_ms, state.conversation.clone());
-    let turn = open_step(state, record, body.version, &body.step)?;
-    let effect = EffectId {
-        conversation,
-        command: turn.command.clone(),
-        version: body.version,
-        step: body.step.clone(),
-    };
-    let used = turn.results_bytes;
-    let step = turn.step_mut(body.version, &body.step).ok_or(Ignored::UnknownStep)?;
-    // A late success of an earlier attempt is as good as any; a late failure says nothing about this one.
-    let current = match &body.outcome {
-        Outcome::Ok(_) => body.attempt >= 1 && body.attempt <= step.attempt,
-        Outcome::Error(_) => body.attempt == step.attempt && !matches!(step.state, StepState::InDoubt(_)),
-    };
-    if !current || step.state == StepState::Waiting {
-        return Err(Ignored::OtherAttempt);
-    }
-    step.started_at = Some(body.started_at.clone());
-    step.finished_at = Some(body.finished_at.clone());
-    match &body.outcome {
-        Outcome::Ok(result) => {
-            step.state = fits(used, result).map_or_else(|| StepState::Done(result.clone()), StepState::Failed);
-            if matches!(step.state, StepState::Done(_)) {
-                turn.results_bytes += result.len_bytes();
-            }
-        }
-        Outcome::Error(error) => {
-            let policy = &step.plan.policy;
-            if error.retryable && step.attempt < policy.max_attempts.min(MAX_ATTEMPTS) {
-                let delay = retry::delay_ms(policy.backoff, step.attempt, &effect.invocation(step.attempt));
-                step.attempt += 1;
-                step.not_before_ms = clock.saturating_add_unsigned(delay);
-                step.last_error = Some(error.clone());
-            } else {
-                step.state = StepState::Failed(error.clone());
-            }
-        }
-    }
-    turn.advance(clock);
-    Ok(())
-}
-
-/// The error that an oversized result becomes.
-fn fits(used: usize, result: &RawJson) -> Option<ToolError> {
-    let bytes = result.len_bytes();
-    let words = if bytes > MAX_RESULT_BYTES {
-        format!("the result has {bytes} bytes; at most {MAX_RESULT_BYTES} are allowed")
-    } else if used + bytes > MAX_TURN_RESULTS_BYTES {
-        format!("the turn's results would have {} bytes; at most {MAX_TURN_RESULTS_BYTES} are allowed", used + bytes)
-    } else {
-        return None;
-    };
-    Some(ToolError::new("result_too_large", words, false))
-}
-
-fn in_doubt(state: &mut State, record: &Recorded, body: &ToolInvocationInDoubt) -> Folded {
-    let turn = open_step(state, record, body.version, &body.step)?;
-    let step = turn.step_mut(body.version, &body.step).ok_or(Ignored::UnknownStep)?;
-    if step.state != StepState::Ready || step.attempt != body.attempt {
-        return Err(Ignored::OtherAttempt);
-    }
-    step.state = StepState::InDoubt(body.reason.clone());
-    Ok(())
-}
-
-fn settled(state: &mut State, record: &Recorded, body: &InvocationSettled) -> Folded {
-    let clock = state.clock_ms;
-    // Known or not, the command has now had its say.
-    let _ = learn(state, body.settle_command.as_ref(), record.offset);
-    let turn = open_step(state, record, body.version, &body.step)?;
-    let used = turn.results_bytes;
-    let step = turn.step_mut(body.version, &body.step).ok_or(Ignored::UnknownStep)?;
-    if !matches!(step.state, StepState::InDoubt(_)) || step.attempt != body.attempt {
-        return Err(Ignored::NotAwaited);
-    }
-    match &body.settlement {
-        Settlement::Done(result) => {
-            step.state = fits(used, result).map_or_else(|| StepState::Done(result.clone()), StepState::Failed);
-            if matches!(step.state, StepState::Done(_)) {
-                turn.results_bytes += result.len_bytes();
-            }
-        }
-        Settlement::NotDone => {
-            step.state = StepState::Ready;
-            step.attempt += 1;
-            step.ready_ms = clock;
-            step.not_before_ms = clock;
-        }
-    }
-    turn.advance(clock);
-    Ok(())
-}
-
-fn approval_requested(state: &mut State, record: &Recorded, body: &ApprovalRequested) -> Folded {
-    let turn = open_step(state, record, body.version, &body.step)?;
-    let step = turn.step_mut(body.version, &body.step).ok_or(Ignored::UnknownStep)?;
-    if step.state != StepState::Ready || !step.plan.policy.needs_approval {
-        return Err(Ignored::NotAwaited);
-    }
-    step.state = StepState::AwaitingApproval;
-    Ok(())
-}
-
-fn approval_recorded(state: &mut State, record: &Recorded, body: &ApprovalRecorded) -> Folded {
-    let clock = state.clock_ms;
-    let _ = learn(state, body.approval_command.as_ref(), record.offset);
-    let turn = open_step(state, record, body.version, &body.step)?;
-    let step = turn.step_mut(body.version, &body.step).ok_or(Ignored::UnknownStep)?;
-    if step.state != StepState::AwaitingApproval {
-        return Err(Ignored::NotAwaited);
-    }
-    step.plan.policy.needs_approval = false;
-    step.ready_ms = clock;
-    step.not_before_ms = clock;
-    step.state = match &body.decision {
-        Approval::Approved => StepState::Ready,
-        Approval::ApprovedWith(arguments) => {
-            step.resolved = Some(arguments.clone());
-            StepState::Ready
-        }
-        Approval::Rejected => {
-            let reason = body.reason.as_deref().unwrap_or("no reason given");
-            StepState::Failed(ToolError::new("rejected", format!("{} rejected it: {reason}", body.by), false))
-        }
-    };
-    turn.advance(clock);
-    Ok(())
-}
-
-fn expired(state: &mut State, record: &Recorded, body: &DeadlineExpired) -> Folded {
-    let clock = state.clock_ms;
-    let turn = open_step(state, record, body.version, &body.step)?;
-    let step = turn.step_mut(body.version, &body.step).ok_or(Ignored::UnknownStep)?;
-    if step.state != StepState::Ready || step.attempt != body.attempt {
-        return Err(Ignored::OtherAttempt);
-    }
-    let deadline_ms = step.plan.policy.deadline_ms;
-    let error = match &step.last_error {
-        Some(error) => {
-            let words = format!("no attempt succeeded within {deadline_ms} ms; the last one: {}", error.message);
-            ToolError::new(&error.kind, words, false)
-        }
-        None => ToolError::new("no_worker", format!("no worker finished it within {deadline_ms} ms"), false),
-    };
-    step.state = StepState::Failed(error);
-    turn.advance(clock);
-    Ok(())
+    close(state, record, TurnStatus::Answered, Some(body.answer.clone()), None)
 }
 
 fn cancelled(state: &mut State, record: &Recorded, body: &PlanCancelled) -> Folded {

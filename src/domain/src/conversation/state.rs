@@ -141,7 +141,9 @@ impl State {
     pub(super) fn remember(&mut self, known: Known) {
         self.known.push_back(known);
         if self.known.len() > MAX_KNOWN_COMMANDS {
-            self.known.pop_front();
+            // An open turn is not forgotten: its own command, repeated, would become a second turn of one id.
+            let oldest = self.known.iter().position(|known| known.status != TurnStatus::Open).unwrap_or(0);
+            self.known.remove(oldest);
         }
     }
 

@@ -123,10 +123,16 @@ impl PlanVersion {
 
     pub(super) fn size_bytes(&self) -> usize {
         let of = |step: &Step| {
-            let result = if let StepState::Done(result) = &step.state { result.len_bytes() } else { 0 };
-            step.plan.arguments.len_bytes() + step.resolved.as_ref().map_or(0, RawJson::len_bytes) + result + 256
+            let outcome = match &step.state {
+                StepState::Done(result) => result.len_bytes(),
+                StepState::Failed(error) => error.message.len(),
+                _ => 0,
+            };
+            let last_error = step.last_error.as_ref().map_or(0, |error| error.message.len());
+            let resolved = step.resolved.as_ref().map_or(0, RawJson::len_bytes);
+            step.plan.arguments.len_bytes() + resolved + outcome + last_error + 256
         };
-        self.steps.iter().map(of).sum()
+        self.guidance.as_ref().map_or(0, |text| text.len()) + self.steps.iter().map(of).sum::<usize>()
     }
 }
 
@@ -209,7 +215,10 @@ impl Turn {
             })
         };
         let failing = |(step, error): (&Step, &ToolError)| {
-            let words = format!("step {:?} ({}) failed: {}: {}", step.plan.id, step.plan.tool, error.kind, error.message);
+            let words = format!(
+                "step {:?} ({}) failed: {}: {}",
+                step.plan.id, step.plan.tool, error.kind, error.message
+            );
             Phase::Failing(TurnError::new("step_failed", words))
         };
         if let Some(cause) = failed(OnFailure::Fail) {
@@ -252,13 +261,14 @@ fn settle_waiting(plan: &mut PlanVersion, clock_ms: Millis) -> bool {
         let dependencies = &plan.steps[i].plan.depends_on;
         let states: Vec<Option<&StepState>> =
             dependencies.iter().map(|id| plan.step(id).map(|step| &step.state)).collect();
-        let next = if states.iter().any(|s| matches!(s, None | Some(StepState::Failed(_) | StepState::Skipped))) {
-            StepState::Skipped
-        } else if states.iter().all(|s| matches!(s, Some(StepState::Done(_)))) {
-            StepState::Ready
-        } else {
-            continue;
-        };
+        let next =
+            if states.iter().any(|s| matches!(s, None | Some(StepState::Failed(_) | StepState::Skipped))) {
+                StepState::Skipped
+            } else if states.iter().all(|s| matches!(s, Some(StepState::Done(_)))) {
+                StepState::Ready
+            } else {
+                continue;
+            };
         changed = true;
         let resolved = if next == StepState::Ready { resolve(plan, i) } else { Ok(None) };
         let step = &mut plan.steps[i];
@@ -280,9 +290,6 @@ fn settle_waiting(plan: &mut PlanVersion, clock_ms: Millis) -> bool {
 
 fn resolve(plan: &PlanVersion, i: usize) -> Result<Option<RawJson>, String> {
     let step = &plan.steps[i].plan;
-    if step.depends_on.is_empty() {
-        return Ok(None);
-    }
     let resolved = reference::resolve(&step.arguments, |id| {
         let source = plan.steps.iter().find(|other| other.plan.id.as_str() == id)?;
         if let StepState::Done(result) = &source.state { Some(result) } else { None }

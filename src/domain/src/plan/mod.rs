@@ -18,6 +18,7 @@ pub use validate::{PlanProblem, Proposal, ProposedStep, ToolRefusal, Toolbox, va
 
 /// Why a plan version was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PlanReason {
     First,
@@ -28,6 +29,7 @@ pub enum PlanReason {
 
 /// What follows when all steps have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Then {
     #[default]
@@ -38,6 +40,7 @@ pub enum Then {
 
 /// What a failed step means for its plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnFailure {
     /// The turn fails.
@@ -51,6 +54,7 @@ pub enum OnFailure {
 
 /// What running a tool twice would mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EffectClass {
     #[default]
@@ -63,6 +67,7 @@ pub enum EffectClass {
 /// Exponential back-off between attempts: `initial_ms * 2^(attempt-1)`, at most `max_ms`, jittered down by
 /// up to a half (`retry`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Backoff {
     pub initial_ms: u64,
     pub max_ms: u64,
@@ -70,6 +75,7 @@ pub struct Backoff {
 
 /// How a step is run, resolved when its plan was made: the fold never reads configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StepPolicy {
     pub effect: EffectClass,
     pub pool: Arc<str>,
@@ -85,6 +91,7 @@ pub struct StepPolicy {
 
 /// One node of the DAG.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PlannedStep {
     pub id: StepId,
     pub tool: Arc<str>,

@@ -3,8 +3,14 @@
 //! A string that is nothing but one reference is replaced by the value itself, of whatever type; inside a
 //! longer string the value is written out (strings without quotes). A path goes through object fields and
 //! array indexes; `${step}` alone is the whole result. `$${` writes a literal `${`.
+//!
+//! It works on the text, not on a parsed tree: what is not a reference stays as it was written, numbers keep
+//! their digits, fields their order, whatever the depth and whatever features serde_json was built with.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde_json::value::RawValue;
 
 use crate::id::StepId;
 use crate::json::RawJson;
@@ -49,32 +55,46 @@ pub fn has_reference(text: &str) -> bool {
     text.contains("${") && pieces(text).iter().any(|p| matches!(p, Piece::Reference { .. }))
 }
 
-/// The steps that `arguments` refer to, in order of appearance, without duplicates.
-#[must_use]
-pub fn referenced_steps(arguments: &RawJson) -> Vec<StepId> {
+/// Where `json` has string values (not field names) with a `${` in them, quotes included.
+fn templates(json: &str) -> Vec<Range<usize>> {
+    let bytes = json.as_bytes();
     let mut found = Vec::new();
-    if arguments.as_str().contains("${") {
-        collect(&arguments.to_value(), &mut found);
+    let mut from = 0;
+    while let Some(start) = json[from..].find('"').map(|at| from + at) {
+        let mut end = start + 1;
+        while bytes.get(end).is_some_and(|byte| *byte != b'"') {
+            end += if bytes[end] == b'\\' { 2 } else { 1 };
+        }
+        from = end + 1;
+        // Valid JSON closes its strings: `RawJson` promises as much.
+        let Some(text) = json.get(start..from) else { break };
+        if text.contains("${") && !json[from..].trim_start().starts_with(':') {
+            found.push(start..from);
+        }
     }
     found
 }
 
-fn collect(value: &Value, found: &mut Vec<StepId>) {
-    match value {
-        Value::String(text) => {
-            for piece in pieces(text) {
-                if let Piece::Reference { step, .. } = piece
-                    && let Ok(id) = StepId::new(step)
-                    && !found.contains(&id)
-                {
-                    found.push(id);
-                }
+fn unquoted(literal: &str) -> Result<String, String> {
+    serde_json::from_str(literal).map_err(|e| format!("{literal} is no JSON string: {e}"))
+}
+
+/// The steps that `arguments` refer to, in order of appearance, without duplicates.
+#[must_use]
+pub fn referenced_steps(arguments: &RawJson) -> Vec<StepId> {
+    let json = arguments.as_str();
+    let mut found = Vec::new();
+    for text in templates(json).into_iter().filter_map(|range| unquoted(&json[range]).ok()) {
+        for piece in pieces(&text) {
+            if let Piece::Reference { step, .. } = piece
+                && let Ok(id) = StepId::new(step)
+                && !found.contains(&id)
+            {
+                found.push(id);
             }
         }
-        Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
-        Value::Object(fields) => fields.values().for_each(|item| collect(item, found)),
-        _ => {}
     }
+    found
 }
 
 /// Replaces every reference in `arguments` by what `result_of` gives for its step.
@@ -85,66 +105,80 @@ pub fn resolve<'a>(
     arguments: &RawJson,
     result_of: impl Fn(&str) -> Option<&'a RawJson>,
 ) -> Result<RawJson, String> {
-    if !arguments.as_str().contains("${") {
+    let json = arguments.as_str();
+    let mut out = String::with_capacity(json.len());
+    let mut copied = 0;
+    for range in templates(json) {
+        out.push_str(&json[copied..range.start]);
+        copied = range.end;
+        substitute(&unquoted(&json[range])?, &mut out, &result_of)?;
+        bounded(out.len())?;
+    }
+    if copied == 0 {
         return Ok(arguments.clone());
     }
-    let resolved = RawJson::from_value(&substitute(&arguments.to_value(), &result_of)?);
-    if resolved.len_bytes() > MAX_ARGUMENTS_BYTES {
-        return Err(format!(
-            "the resolved arguments have {} bytes; at most {MAX_ARGUMENTS_BYTES} are allowed",
-            resolved.len_bytes()
-        ));
+    out.push_str(&json[copied..]);
+    bounded(out.len())?;
+    RawJson::parse(&out).map_err(|e| format!("the resolved arguments are no JSON: {e}"))
+}
+
+fn bounded(bytes: usize) -> Result<(), String> {
+    if bytes <= MAX_ARGUMENTS_BYTES {
+        return Ok(());
     }
-    Ok(resolved)
+    Err(format!(
+        "the resolved arguments have {bytes} bytes or more; at most {MAX_ARGUMENTS_BYTES} are allowed"
+    ))
 }
 
-fn substitute<'a>(value: &Value, result_of: &impl Fn(&str) -> Option<&'a RawJson>) -> Result<Value, String> {
-    Ok(match value {
-        Value::String(text) => string(text, result_of)?,
-        Value::Array(items) => {
-            Value::Array(items.iter().map(|item| substitute(item, result_of)).collect::<Result<_, _>>()?)
-        }
-        Value::Object(fields) => Value::Object(
-            fields
-                .iter()
-                .map(|(name, item)| Ok((name.clone(), substitute(item, result_of)?)))
-                .collect::<Result<_, String>>()?,
-        ),
-        other => other.clone(),
-    })
-}
-
-fn string<'a>(text: &str, result_of: &impl Fn(&str) -> Option<&'a RawJson>) -> Result<Value, String> {
+/// Writes the value that `text` stands for, as JSON.
+fn substitute<'a>(
+    text: &str,
+    out: &mut String,
+    result_of: &impl Fn(&str) -> Option<&'a RawJson>,
+) -> Result<(), String> {
     let pieces = pieces(text);
     if let [Piece::Reference { step, path }] = pieces[..] {
-        return lookup(step, path, result_of);
+        out.push_str(lookup(step, path, result_of)?);
+        return Ok(());
     }
-    let mut out = String::with_capacity(text.len());
+    let mut whole = String::with_capacity(text.len());
     for piece in pieces {
         match piece {
-            Piece::Text(text) => out.push_str(text),
-            Piece::Literal(text) => out.push_str(text),
+            Piece::Text(text) | Piece::Literal(text) => whole.push_str(text),
             Piece::Reference { step, path } => match lookup(step, path, result_of)? {
-                Value::String(text) => out.push_str(&text),
-                other => out.push_str(&other.to_string()),
+                literal if literal.starts_with('"') => whole.push_str(&unquoted(literal)?),
+                other => whole.push_str(other),
             },
         }
-        if out.len() > MAX_ARGUMENTS_BYTES {
-            return Err(format!("a resolved argument exceeds {MAX_ARGUMENTS_BYTES} bytes"));
-        }
+        bounded(whole.len())?;
     }
-    Ok(Value::String(out))
+    out.push_str(&serde_json::to_string(&whole).map_err(|e| e.to_string())?);
+    Ok(())
 }
 
-fn lookup<'a>(step: &str, path: &str, result_of: &impl Fn(&str) -> Option<&'a RawJson>) -> Result<Value, String> {
-    let whole = result_of(step).ok_or_else(|| format!("${{{step}}} has no result"))?.to_value();
-    let mut at = &whole;
+/// The JSON text that a reference leads to.
+fn lookup<'a>(
+    step: &str,
+    path: &str,
+    result_of: &impl Fn(&str) -> Option<&'a RawJson>,
+) -> Result<&'a str, String> {
+    let mut at = result_of(step).ok_or_else(|| format!("${{{step}}} has no result"))?.as_str();
     for field in path.split('.').filter(|field| !field.is_empty()) {
-        let next = match at {
-            Value::Array(items) => field.parse::<usize>().ok().and_then(|i| items.get(i)),
-            other => other.get(field),
-        };
+        let next = member(at, field);
         at = next.ok_or_else(|| format!("${{{step}.{path}}}: the result of {step:?} has no {field:?}"))?;
     }
-    Ok(at.clone())
+    Ok(at)
+}
+
+/// An object's field or an array's item.
+fn member<'a>(json: &'a str, name: &str) -> Option<&'a str> {
+    let found: &'a RawValue = match json.as_bytes().first()? {
+        b'{' => serde_json::from_str::<BTreeMap<String, &'a RawValue>>(json).ok()?.remove(name)?,
+        b'[' => {
+            serde_json::from_str::<Vec<&'a RawValue>>(json).ok()?.get(name.parse::<usize>().ok()?).copied()?
+        }
+        _ => return None,
+    };
+    Some(found.get())
 }

@@ -12,7 +12,8 @@ use super::broker::{Broker, Installation, Node};
 use super::jars::{self, JarsError, KAFKA_VERSION};
 use crate::process::{FolderGuard, ProcessError};
 
-/// A broker that leads partitions hands them over first; without a quorum it cannot, and gets this long to find out.
+/// A broker that leads partitions hands them over first; without a quorum it cannot, and gets this long to
+/// find out.
 const STOP_WAIT: Duration = Duration::from_secs(60);
 
 /// What to start.
@@ -86,7 +87,8 @@ pub enum StartError {
     },
 }
 
-/// A running Kafka. Dropping it kills every broker by its process id and removes the folder. Brokers count from 0.
+/// A running Kafka. Dropping it kills every broker by its process id and removes the folder. Brokers count
+/// from 0.
 #[derive(Debug)]
 pub struct Cluster {
     brokers: Vec<Mutex<Broker>>,
@@ -153,8 +155,8 @@ impl Cluster {
         broker.process.wait_exit(STOP_WAIT)
     }
 
-    /// Starts a broker again, on the same ports with the same data, and returns when it serves. One that still runs is
-    /// killed first.
+    /// Starts a broker again, on the same ports with the same data, and returns when it serves. One that
+    /// still runs is killed first.
     pub fn restart_broker(&self, broker: usize) -> Result<(), StartError> {
         let others = (0..self.brokers.len()).filter(|other| *other != broker);
         let live = 1 + others.filter(|other| self.broker(*other).serves()).count();

@@ -1,8 +1,8 @@
 //! Kafka's jars: fetched once per machine with Maven, then shared by every test process.
 //!
 //! The cache is `$CALLBOARD_TESTKIT_CACHE`, or `$XDG_CACHE_HOME`, or `~/.cache`, and below it
-//! `callboard/kafka-VERSION`. It appears by one rename, so it is either whole or absent. Neighbours: [`super::broker`]
-//! and [`super::tools`] put the jars on a class path.
+//! `callboard/kafka-VERSION`. It appears by one rename, so it is either whole or absent. Neighbours:
+//! [`super::broker`] and [`super::tools`] put the jars on a class path.
 
 use std::fs::File;
 use std::io;
@@ -13,8 +13,9 @@ use crate::process::{Launch, ProcessError};
 
 /// The Kafka that tests run against.
 pub const KAFKA_VERSION: &str = "4.1.0";
-/// What to fetch. `kafka_2.13` is the broker; the console tools are an artifact of their own, and without a binding for
-/// slf4j a broker that fails says nothing. The last two bring nothing along: what they need comes with the broker.
+/// What to fetch. `kafka_2.13` is the broker; the console tools are an artifact of their own, and without a
+/// binding for slf4j a broker that fails says nothing. The last two bring nothing along: what they need comes
+/// with the broker.
 const POM: &str = include_str!("kafka-jars.pom.xml");
 /// Some 45 MB through a slow mirror.
 const FETCH_WAIT: Duration = Duration::from_secs(600);

@@ -1,9 +1,9 @@
 //! A real Apache Kafka for tests: brokers from the published jars, in KRaft mode, without Docker.
 //!
-//! `jars` fetches the jars once per machine, `broker` is one broker process, `probe` asks it whether it serves,
-//! `cluster` is what tests hold, `tools` runs Kafka's own command-line tools from the same jars. Needs Java 17 and,
-//! for the first run, Maven; [`require`] says so loudly where they are missing. Callboard's own Kafka client is not
-//! involved: what is read here is read as a stranger would.
+//! `jars` fetches the jars once per machine, `broker` is one broker process, `probe` asks it whether it
+//! serves, `cluster` is what tests hold, `tools` runs Kafka's own command-line tools from the same jars.
+//! Needs Java 17 and, for the first run, Maven; [`require`] says so loudly where they are missing.
+//! Callboard's own Kafka client is not involved: what is read here is read as a stranger would.
 
 mod broker;
 mod cluster;
@@ -29,8 +29,8 @@ pub fn available() -> Result<(), String> {
     AVAILABLE.get_or_init(look_around).clone()
 }
 
-/// Whether to run a test that needs Kafka. Where Kafka cannot run it says on stderr that the test is SKIPPED and why;
-/// with `CI` set it panics instead, since a build server that skips its Kafka tests proves nothing.
+/// Whether to run a test that needs Kafka. Where Kafka cannot run it says on stderr that the test is SKIPPED
+/// and why; with `CI` set it panics instead, since a build server that skips its Kafka tests proves nothing.
 pub fn require() -> bool {
     let Err(why) = available() else { return true };
     assert!(std::env::var_os("CI").is_none(), "Kafka tests cannot run here, and CI is set: {why}");
@@ -39,9 +39,9 @@ pub fn require() -> bool {
     false
 }
 
-/// The one-broker cluster that all tests of this process share, started by the first that asks. Nothing where Kafka
-/// cannot run ([`require`] has said so). Use topic names of your own ([`crate::unique_name`]), and do not kill it. Its
-/// broker ends with this process.
+/// The one-broker cluster that all tests of this process share, started by the first that asks. Nothing where
+/// Kafka cannot run ([`require`] has said so). Use topic names of your own ([`crate::unique_name`]), and do
+/// not kill it. Its broker ends with this process.
 ///
 /// # Panics
 /// When Kafka should run and does not.

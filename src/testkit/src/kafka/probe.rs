@@ -1,7 +1,7 @@
 //! Asks a broker, in Kafka's own protocol, how many brokers it knows to be alive.
 //!
-//! An open port is not a broker that serves: this is what [`super::cluster`] waits for. One Metadata request, version 4
-//! (the last with plain fields before the flexible ones), of which only the broker count is read.
+//! An open port is not a broker that serves: this is what [`super::cluster`] waits for. One Metadata request,
+//! version 4 (the last with plain fields before the flexible ones), of which only the broker count is read.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

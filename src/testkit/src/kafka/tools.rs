@@ -68,8 +68,8 @@ impl Cluster {
         self.tool("org.apache.kafka.tools.TopicCommand", &args, ADMIN_WAIT).map(drop)
     }
 
-    /// Writes records with the console producer, which acknowledges nothing back: read them to know that they are in.
-    /// Neither key nor value may hold a tab or a line end.
+    /// Writes records with the console producer, which acknowledges nothing back: read them to know that they
+    /// are in. Neither key nor value may hold a tab or a line end.
     pub fn console_producer(&self, topic: &str, records: &[(&str, &str)]) -> Result<ToolOutput, ToolError> {
         let class = "org.apache.kafka.tools.ConsoleProducer";
         let input: String = records.iter().map(|(key, value)| format!("{key}\t{value}\n")).collect();
@@ -80,8 +80,9 @@ impl Cluster {
         finish(class, launch, ADMIN_WAIT)
     }
 
-    /// Reads a topic from its beginning with the console consumer, until `max_messages` or until none has come for
-    /// `timeout`. Prints a line per record: timestamp, partition, offset, headers, key, value, separated by tabs.
+    /// Reads a topic from its beginning with the console consumer, until `max_messages` or until none has
+    /// come for `timeout`. Prints a line per record: timestamp, partition, offset, headers, key, value,
+    /// separated by tabs.
     pub fn console_consumer(
         &self,
         topic: &str,

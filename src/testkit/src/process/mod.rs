@@ -86,7 +86,8 @@ pub enum ProcessError {
 pub struct Process {
     program: String,
     pid: u32,
-    /// One lock over "has it been reaped?" and "send a signal", so that a signal never meets a reused process id.
+    /// One lock over "has it been reaped?" and "send a signal", so that a signal never meets a reused process
+    /// id.
     child: Mutex<Child>,
     output: Output,
     /// After `child`: the guard must outlive the process that it guards.
@@ -138,7 +139,8 @@ impl Process {
         }
     }
 
-    /// The first line, of those printed so far or within `timeout`, that `matches`. `what` names it in the error.
+    /// The first line, of those printed so far or within `timeout`, that `matches`. `what` names it in the
+    /// error.
     pub fn wait_line(
         &self,
         timeout: Duration,

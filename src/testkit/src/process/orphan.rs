@@ -1,9 +1,10 @@
-//! Nothing outlives the process that started it: not when that is ended by SIGKILL, and not for being a `static`.
+//! Nothing outlives the process that started it: not when that is ended by SIGKILL, and not for being a
+//! `static`.
 //!
-//! A guard is a small shell that waits on a pipe whose other end only this process holds. When this process ends, in
-//! whatever way, the kernel closes the pipe and the shell does its one job. `PR_SET_PDEATHSIG` would not do: it fires
-//! when the *thread* that started the child ends, and every test runs in a thread of its own. Used by [`super::launch`]
-//! for each process and by [`crate::kafka`] for a cluster's folder.
+//! A guard is a small shell that waits on a pipe whose other end only this process holds. When this process
+//! ends, in whatever way, the kernel closes the pipe and the shell does its one job. `PR_SET_PDEATHSIG` would
+//! not do: it fires when the *thread* that started the child ends, and every test runs in a thread of its
+//! own. Used by [`super::launch`] for each process and by [`crate::kafka`] for a cluster's folder.
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -16,8 +17,8 @@ const KILL: &str = r#"read -r _ || kill -KILL "$1""#;
 /// Killed brokers may still be writing for an instant, so one attempt is not enough.
 const REMOVE: &str = r#"read -r _ || for _ in 1 2 3 4 5; do rm -rf "$1" && break; sleep 1; done"#;
 
-/// Kills a process when this one ends first. Drop it after the process that it guards has been reaped: a process id is
-/// not reused before that.
+/// Kills a process when this one ends first. Drop it after the process that it guards has been reaped: a
+/// process id is not reused before that.
 #[derive(Debug)]
 pub(crate) struct KillGuard {
     _shell: Shell,

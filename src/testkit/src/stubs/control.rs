@@ -42,7 +42,8 @@ impl Control {
         Self { levers: Mutex::default(), held: watch::Sender::new(false) }
     }
 
-    /// Notes a request and says what to do with it. Its [`InFlight`] ends with the reply or with the connection.
+    /// Notes a request and says what to do with it. Its [`InFlight`] ends with the reply or with the
+    /// connection.
     pub(super) fn arrived(&self, request: Received) -> (Orders, InFlight<'_>) {
         let mut levers = self.levers();
         levers.hits += 1;

@@ -1,8 +1,8 @@
 //! Stub services on random loopback ports: what tools and models call, under the test's control.
 //!
-//! [`Weather`] and [`Exchange`] have the shapes of Open-Meteo and Frankfurter, [`Ollama`] and [`OpenAi`] those of the
-//! model servers. Each is a [`Stub`] underneath: it can be slow, held back or failing, and it counts and keeps what it
-//! was asked. `server` is the HTTP part, `control` the levers, `model` what a model
+//! [`Weather`] and [`Exchange`] have the shapes of Open-Meteo and Frankfurter, [`Ollama`] and [`OpenAi`]
+//! those of the model servers. Each is a [`Stub`] underneath: it can be slow, held back or failing, and it
+//! counts and keeps what it was asked. `server` is the HTTP part, `control` the levers, `model` what a model
 //! says next.
 
 mod control;

@@ -71,8 +71,8 @@ impl ModelServer {
         lock(&self.script).queue.push_back(content.into());
     }
 
-    /// Answers whatever has not been [said](Self::say), given the request's body. A stub that was told neither answers
-    /// 500.
+    /// Answers whatever has not been [said](Self::say), given the request's body. A stub that was told
+    /// neither answers 500.
     pub fn respond_with(&self, responder: impl Fn(&Value) -> String + Send + 'static) {
         lock(&self.script).responder = Some(Box::new(responder));
     }

@@ -65,7 +65,8 @@ fn chat(script: &mut Script, request: &Value) -> Reply {
         "model": model, "created_at": "2026-11-20T12:00:00.000000Z",
         "message": {"role": "assistant", "content": content},
         "done": true, "done_reason": "stop",
-        "total_duration": 1_000_000, "load_duration": 1_000, "prompt_eval_duration": 1_000, "eval_duration": 1_000,
+        "total_duration": 1_000_000, "load_duration": 1_000,
+        "prompt_eval_duration": 1_000, "eval_duration": 1_000,
         "prompt_eval_count": prompt_tokens(request), "eval_count": tokens(&content),
     }))
 }

@@ -1,7 +1,7 @@
 //! An OpenAI-compatible model server as a stub: its list of models and non-streamed chat completions.
 //!
-//! One of the services of [`super`]; [`super::model`] holds what it serves and says. Any API key will do; the request
-//! keeps the `authorization` header for the test to look at. Its API begins at `/v1`.
+//! One of the services of [`super`]; [`super::model`] holds what it serves and says. Any API key will do; the
+//! request keeps the `authorization` header for the test to look at. Its API begins at `/v1`.
 
 use std::io;
 use std::ops::Deref;

@@ -75,7 +75,8 @@ impl Stub {
         self.control.set_delay(delay);
     }
 
-    /// Holds every answer back until [`Self::release`]: for a test that does something while a call is under way.
+    /// Holds every answer back until [`Self::release`]: for a test that does something while a call is under
+    /// way.
     pub fn hold(&self) {
         self.control.set_held(true);
     }

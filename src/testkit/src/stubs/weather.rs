@@ -1,6 +1,7 @@
 //! Open-Meteo as a stub: geocoding and the current weather, without a key.
 //!
-//! One of the services of [`super`]; what it does not serve it refuses as Open-Meteo does, with 400 and a reason.
+//! One of the services of [`super`]; what it does not serve it refuses as Open-Meteo does, with 400 and a
+//! reason.
 
 use std::io;
 use std::ops::Deref;

@@ -104,7 +104,8 @@ fn a_broker_does_not_outlive_a_test_process_that_was_killed() {
     let (start, folder) = line.split_once(" folder=").unwrap();
     let (folder, broker) = (Path::new(folder), start.rsplit('=').next().unwrap().parse().unwrap());
     assert!(folder.join("broker-1").exists() && runs(broker));
-    assert!(parent.stderr().contains("testkit: real Kafka 4.1.0 with 1 broker(s) at 127.0.0.1:"));
+    let announced = "testkit: real Kafka 4.1.0 with 1 broker(s) at 127.0.0.1:";
+    parent.wait_line(SOON, "the announcement", |line| line.text.starts_with(announced)).unwrap();
     parent.sigkill().unwrap();
     wait::until(SOON, "the broker and its folder to be gone", || !runs(broker) && !folder.exists()).unwrap();
 }

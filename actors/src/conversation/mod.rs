@@ -1,0 +1,265 @@
+//! The conversation actor: a shell around a `State`. A switchboard only: records go to the domain's fold,
+//! outstanding work comes from the domain's `due`, and this file carries the one to the other.
+//!
+//! Neighbours: `orders` (commands, one at a time), `issue` (effects become records), `waiting` (who wants to
+//! know), `host` (its parent, which routes records to it and keeps its timers).
+
+mod issue;
+mod orders;
+mod waiting;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use actix::{Actor, ActorContext, Addr, Context, Handler, Message, ResponseFuture};
+use callboard_domain::conversation::{Applied, Ignored};
+use callboard_domain::due::due;
+use callboard_domain::event::Event;
+use callboard_domain::wire::Readable;
+use callboard_domain::{State, apply};
+use callboard_ports::log::LogIdentity;
+use callboard_ports::snapshot;
+
+pub use issue::{AppendFailed, Planned};
+pub use orders::{Order, Orders};
+pub use waiting::{AwaitEnd, Busy, Subscribe, Subscribed};
+
+use crate::decode::Decoded;
+use crate::host::HostContext;
+use crate::limits::CONVERSATION_MAILBOX;
+use crate::observe::{ActorView, KillHow, Show};
+use crate::supervise::{Ending, EndingCell, Kill, panic_as_told};
+
+/// Records of this conversation, in log order.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Events {
+    pub decoded: Arc<Decoded>,
+    /// Indexes into `decoded.items`.
+    pub items: Vec<u32>,
+}
+
+/// Runs a look on the state.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Look(pub Box<dyn FnOnce(&State) + Send>);
+
+/// Time has passed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Wake;
+
+/// "Write your state down", and with `passivate`: "and go, if you have nothing to do".
+#[derive(Message)]
+#[rtype(result = "Snapshotted")]
+pub struct TakeSnapshot {
+    pub identity: LogIdentity,
+    pub passivate_idle_ms: Option<u64>,
+}
+
+/// A state written down.
+#[derive(Debug, actix::MessageResponse)]
+pub struct Snapshotted {
+    pub bytes: Vec<u8>,
+    /// Records below are covered; `None`: all (a blocked conversation re-reads what follows from the log).
+    pub covers: Option<u64>,
+    /// When it wants to be looked at again, while a turn is open.
+    pub wake_at_ms: Option<i64>,
+    /// Whether the actor has stopped.
+    pub passivated: bool,
+}
+
+/// A conversation, live.
+pub struct Conversation {
+    state: State,
+    host: Rc<HostContext>,
+    addr: Addr<Self>,
+    ending: EndingCell,
+    orders: orders::OrderQueue,
+    issued: issue::Issued,
+    waiting: waiting::Waiting,
+    last_active_ms: u64,
+}
+
+impl Conversation {
+    /// Moves a recovered state into an actor.
+    pub(crate) fn new(state: State, host: Rc<HostContext>, addr: Addr<Self>, ending: EndingCell) -> Self {
+        let last_active_ms = host.shared.ports.clock.monotonic_ms();
+        Self {
+            state,
+            host,
+            addr,
+            ending,
+            orders: orders::OrderQueue::default(),
+            issued: issue::Issued::default(),
+            waiting: waiting::Waiting::default(),
+            last_active_ms,
+        }
+    }
+
+    fn path(&self) -> String {
+        format!("{}/{}", self.host.path, self.state.conversation)
+    }
+
+    /// Decides what can be decided, issues what is due, and says when to look again. Called after every input;
+    /// recovery is the first call.
+    fn step(&mut self) {
+        let mut out = issue::Outgoing::default();
+        self.decide_next(&mut out);
+        let now_ms = self.host.shared.now_ms();
+        let due = due(&self.state, now_ms);
+        self.issue(&due.effects, &mut out);
+        self.send(out);
+        let leases = self.issued.first_lapse_in_ms(self.host.shared.ports.clock.monotonic_ms());
+        let deciding = self.orders.lapses_in_ms(self.host.shared.ports.clock.monotonic_ms());
+        let volatile = leases.into_iter().chain(deciding).min().map(|in_ms| now_ms.saturating_add_unsigned(in_ms));
+        self.host.wakes.set(&self.state.conversation, due.wake_at_ms.into_iter().chain(volatile).min());
+    }
+
+    fn fold(&mut self, decoded: &Arc<Decoded>, items: &[u32]) {
+        let metrics = &self.host.shared.metrics;
+        for item in items.iter().map(|i| &decoded.items[*i as usize]) {
+            match apply(&mut self.state, &item.recorded) {
+                Applied::Changed => {
+                    metrics.events_applied.fetch_add(1, Relaxed);
+                    if let Readable::Event(event) = &item.recorded.body {
+                        count_turn(metrics, event);
+                        if let (true, Some(command)) = (event.is_terminal(), &item.recorded.command) {
+                            self.waiting.ended(&self.state, command.as_str());
+                        }
+                    }
+                }
+                Applied::Ignored(Ignored::AlreadyApplied) => continue,
+                Applied::Ignored(reason) => metrics.ignored(reason),
+            }
+            self.waiting.publish(&decoded.batch, item.at);
+        }
+        if let Some(blocked) = &self.state.blocked {
+            tracing::error!(
+                conversation = %self.state.conversation, offset = blocked.offset, kind = %blocked.kind,
+                version = blocked.version, "this build cannot read a record: the conversation is held there"
+            );
+        }
+    }
+
+    fn is_idle(&self, idle_ms: u64) -> bool {
+        let now = self.host.shared.ports.clock.monotonic_ms();
+        self.state.open.is_empty()
+            && self.orders.is_empty()
+            && self.waiting.is_empty()
+            && now.saturating_sub(self.last_active_ms) >= idle_ms
+    }
+
+    fn touch(&mut self) {
+        self.last_active_ms = self.host.shared.ports.clock.monotonic_ms();
+    }
+}
+
+fn count_turn(metrics: &crate::observe::Metrics, event: &Event) {
+    let counter = match event {
+        Event::UserQueryReceived(_) => &metrics.turns_accepted,
+        Event::FinalAnswerSynthesized(_) => &metrics.turns_answered,
+        Event::PlanFailed(_) => &metrics.turns_failed,
+        Event::PlanCancelled(_) => &metrics.turns_cancelled,
+        _ => return,
+    };
+    counter.fetch_add(1, Relaxed);
+}
+
+impl Actor for Conversation {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Self::Context) {
+        self.host.shared.metrics.conversations_live.fetch_add(1, Relaxed);
+        self.step();
+    }
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        self.host.shared.metrics.conversations_live.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Handler<Events> for Conversation {
+    type Result = ();
+
+    fn handle(&mut self, message: Events, _: &mut Self::Context) {
+        self.touch();
+        self.fold(&message.decoded, &message.items);
+        self.step();
+    }
+}
+
+impl Handler<Wake> for Conversation {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, _: &mut Self::Context) {
+        self.step();
+    }
+}
+
+impl Handler<Look> for Conversation {
+    type Result = ();
+
+    fn handle(&mut self, message: Look, _: &mut Self::Context) {
+        self.touch();
+        (message.0)(&self.state);
+    }
+}
+
+impl Handler<TakeSnapshot> for Conversation {
+    type Result = Snapshotted;
+
+    fn handle(&mut self, message: TakeSnapshot, context: &mut Self::Context) -> Snapshotted {
+        let bytes = snapshot::encode(&self.state, self.host.partition, &message.identity);
+        let passivated = message.passivate_idle_ms.is_some_and(|idle_ms| self.is_idle(idle_ms));
+        if passivated {
+            self.host.shared.directory.leave(&self.state.conversation);
+            self.host.wakes.set(&self.state.conversation, None);
+            self.ending.set(Ending::Passivated);
+            context.stop();
+        }
+        let covers = if self.state.blocked.is_some() { None } else { Some(self.state.next_offset) };
+        let wake_at_ms = due(&self.state, self.host.shared.now_ms()).wake_at_ms;
+        Snapshotted { bytes, covers, wake_at_ms, passivated }
+    }
+}
+
+impl Handler<Show> for Conversation {
+    type Result = ResponseFuture<ActorView>;
+
+    fn handle(&mut self, _: Show, _: &mut Self::Context) -> Self::Result {
+        let state = match (&self.state.blocked, self.state.running()) {
+            (Some(_), _) => "blocked",
+            (None, Some(_)) => "running",
+            (None, None) => "idle",
+        };
+        let mut view = ActorView::new(&self.path(), "conversation", state, CONVERSATION_MAILBOX);
+        view.work = serde_json::json!({
+            "turns": self.state.turns,
+            "open": self.state.open.len(),
+            "issued": self.issued.len(),
+            "commands": self.orders.len(),
+            "offset": self.state.next_offset,
+        });
+        Box::pin(async move { view })
+    }
+}
+
+impl Handler<Kill> for Conversation {
+    type Result = bool;
+
+    fn handle(&mut self, message: Kill, context: &mut Self::Context) -> bool {
+        if !message.path.is_empty() {
+            return false;
+        }
+        if message.how == KillHow::Panic {
+            panic_as_told(&self.path());
+        }
+        self.ending.set(Ending::ToldToStop);
+        context.stop();
+        true
+    }
+}

@@ -1,0 +1,243 @@
+//! Snapshots and checkpoint: dirty conversations are written down every so often, all of it in one atomic flush, so that
+//! the checkpoint never runs ahead of the snapshots it relies on. No turn waits for a snapshot. Idle conversations leave
+//! memory on the way.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
+
+use actix::{ActorContext, Addr, Handler, Message};
+use callboard_domain::id::ConversationId;
+use callboard_ports::snapshot::{Checkpoint, Dirty, Flush};
+use tokio::sync::oneshot;
+
+use super::{Host, Phase};
+use crate::conversation::{Conversation, Snapshotted, TakeSnapshot};
+use crate::supervise::Ending;
+
+/// The state of flushing.
+#[derive(Default)]
+pub(super) struct Flushing {
+    busy: bool,
+    checkpoint: u64,
+    retiring: Option<oneshot::Sender<()>>,
+    final_rounds: u32,
+}
+
+/// Time to flush.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct FlushTick;
+
+/// Conversations have written themselves down.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Gathered(Vec<(ConversationId, Snapshotted)>);
+
+/// The store has (or has not) taken it: below these offsets (`None`: all) the conversations are covered.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Flushed {
+    covered: Vec<(ConversationId, Option<u64>)>,
+    checkpoint: u64,
+    stored: bool,
+}
+
+/// "Write everything down and go": the partition is being given up. Answered when it is done.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Retire(pub oneshot::Sender<()>);
+
+impl Host {
+    pub(super) fn keep_flushing(&mut self) {
+        let (shared, addr) = (self.context.shared.clone(), self.addr.clone());
+        self.task(async move {
+            loop {
+                shared.ports.clock.sleep(shared.limits.flush_every).await;
+                if addr.send(FlushTick).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Dirty conversations first, then idle ones that may leave.
+    fn candidates(&mut self) -> Vec<(ConversationId, Addr<Conversation>)> {
+        let limits = &self.context.shared.limits;
+        let mut chosen: HashMap<ConversationId, Addr<Conversation>> = HashMap::new();
+        let mut lost = Vec::new();
+        for id in self.dirty.keys().take(limits.flush_conversations) {
+            match self.slots.addr(id) {
+                Some(addr) => drop(chosen.insert(id.clone(), addr)),
+                None if !self.slots.contains(id) => lost.push(id.clone()),
+                None => {}
+            }
+        }
+        let now_ms = self.context.shared.ports.clock.monotonic_ms();
+        let idle_ms = self.idle_ms();
+        for (id, live) in self.slots.live() {
+            if chosen.len() >= limits.flush_conversations {
+                break;
+            }
+            if now_ms.saturating_sub(live.touched_ms) >= idle_ms {
+                chosen.entry(id.clone()).or_insert_with(|| live.addr.clone());
+            }
+        }
+        // Dirty and not in memory: brought back so that it can be written down.
+        for id in lost {
+            self.load(&id);
+        }
+        chosen.into_iter().collect()
+    }
+
+    /// How long a conversation may idle: hardly at all when there are too many.
+    fn idle_ms(&self) -> u64 {
+        const CROWDED_IDLE_MS: u64 = 500;
+        let limits = &self.context.shared.limits;
+        if self.slots.len() > limits.live_conversations {
+            return CROWDED_IDLE_MS;
+        }
+        u64::try_from(limits.passivate_after.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn gather(&mut self) {
+        let candidates = self.candidates();
+        let identity = self.identity.clone();
+        let passivate_idle_ms = (self.phase == Phase::Running).then(|| self.idle_ms());
+        self.flush.busy = true;
+        let host = self.addr.clone();
+        self.task(async move {
+            let ask = |(id, addr): (ConversationId, Addr<Conversation>)| {
+                let identity = identity.clone();
+                async move { addr.send(TakeSnapshot { identity, passivate_idle_ms }).await.ok().map(|taken| (id, taken)) }
+            };
+            let taken = futures_util::future::join_all(candidates.into_iter().map(ask)).await;
+            let _ = host.send(Gathered(taken.into_iter().flatten().collect())).await;
+        });
+    }
+
+    /// The lowest offset that would not be covered after this flush.
+    fn checkpoint_after(&self, covered: &HashMap<&ConversationId, Option<u64>>) -> u64 {
+        let first_uncovered = |(id, offsets): (&ConversationId, &Vec<u64>)| match covered.get(id) {
+            Some(None) => None,
+            Some(Some(below)) => offsets.iter().copied().find(|offset| offset >= below),
+            None => offsets.first().copied(),
+        };
+        self.dirty.iter().filter_map(first_uncovered).min().unwrap_or(self.position).min(self.position)
+    }
+}
+
+impl Handler<FlushTick> for Host {
+    type Result = ();
+
+    fn handle(&mut self, _: FlushTick, _: &mut Self::Context) {
+        if !self.flush.busy && self.phase == Phase::Running {
+            self.gather();
+        }
+    }
+}
+
+impl Handler<Gathered> for Host {
+    type Result = ();
+
+    fn handle(&mut self, message: Gathered, _: &mut Self::Context) {
+        let covered: HashMap<&ConversationId, Option<u64>> =
+            message.0.iter().map(|(id, taken)| (id, taken.covers)).collect();
+        let checkpoint = self.checkpoint_after(&covered);
+        let covered = covered.into_iter().map(|(id, below)| (id.clone(), below)).collect();
+        if message.0.is_empty() && checkpoint == self.flush.checkpoint {
+            self.addr.try_send(Flushed { covered, checkpoint, stored: true }).unwrap_or_default();
+            return;
+        }
+        let dirty = message
+            .0
+            .into_iter()
+            .map(|(conversation, taken)| Dirty {
+                offsets: self.dirty.get(&conversation).map_or_else(Vec::new, |offsets| {
+                    offsets.iter().copied().filter(|o| taken.covers.is_none_or(|below| *o < below)).collect()
+                }),
+                conversation,
+                snapshot: taken.bytes,
+                wake_at_ms: taken.wake_at_ms,
+            })
+            .collect();
+        let flush = Flush {
+            partition: self.context.partition,
+            dirty,
+            checkpoint: Checkpoint { identity: self.identity.clone(), next_offset: checkpoint },
+        };
+        let (context, host) = (self.context.clone(), self.addr.clone());
+        self.task(async move {
+            let written = flush.dirty.len() as u64;
+            let stored = match context.shared.ports.snapshots.flush(flush).await {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::warn!(partition = context.partition, %error, "snapshots not written; trying again");
+                    false
+                }
+            };
+            if stored {
+                context.shared.metrics.snapshots_written.fetch_add(written, Relaxed);
+            }
+            let _ = host.send(Flushed { covered, checkpoint, stored }).await;
+        });
+    }
+}
+
+impl Handler<Flushed> for Host {
+    type Result = ();
+
+    fn handle(&mut self, message: Flushed, context: &mut Self::Context) {
+        self.flush.busy = false;
+        if message.stored {
+            self.flush.checkpoint = message.checkpoint;
+            for (id, below) in message.covered {
+                let Some(offsets) = self.dirty.get_mut(&id) else { continue };
+                offsets.retain(|offset| below.is_some_and(|below| *offset >= below));
+                if offsets.is_empty() {
+                    self.dirty.remove(&id);
+                }
+            }
+        }
+        if self.flush.retiring.is_none() {
+            return;
+        }
+        /// Flushes of a retiring host: it may hold more conversations than one flush takes.
+        const FINAL_ROUNDS: u32 = 50;
+        self.flush.final_rounds += 1;
+        if message.stored && !self.dirty.is_empty() && self.flush.final_rounds < FINAL_ROUNDS {
+            self.gather();
+            return;
+        }
+        if let Some(done) = self.flush.retiring.take() {
+            let _ = done.send(());
+        }
+        self.slots.clear();
+        self.ending.set(Ending::Finished);
+        context.stop();
+    }
+}
+
+impl Handler<Retire> for Host {
+    type Result = ();
+
+    fn handle(&mut self, message: Retire, context: &mut Self::Context) {
+        self.context.orders.revoke();
+        self.feed.tail.unassign(self.context.partition);
+        let was = self.phase;
+        if was == Phase::Running {
+            self.context.shared.metrics.partitions_owned.fetch_sub(1, Relaxed);
+        }
+        self.enter(Phase::Retiring);
+        if was == Phase::CatchingUp {
+            // Nothing is in memory that the log does not have.
+            let _ = message.0.send(());
+            self.ending.set(Ending::Finished);
+            context.stop();
+            return;
+        }
+        self.flush.retiring = Some(message.0);
+        if !self.flush.busy {
+            self.gather();
+        }
+    }
+}

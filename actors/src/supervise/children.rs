@@ -1,0 +1,203 @@
+//! What a supervising actor knows of its children, and what it does when one ends (one-for-one).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actix::{Message, Recipient};
+use callboard_ports::clock::{Clock, Entropy};
+
+use super::{Budget, Ending, Kill, Refs, Restart, Started};
+use crate::limits::{SHOW_TIMEOUT, SHOWN_CHILDREN};
+use crate::observe::{ActorView, KillHow, Metrics, Show};
+
+/// A child's task is over. Stale generations are ignored.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Ended {
+    pub name: String,
+    pub generation: u64,
+    pub ending: Ending,
+}
+
+/// The pause before a restart is over.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct RestartChild {
+    pub name: String,
+    pub generation: u64,
+}
+
+/// How to start (again) a child.
+pub type Factory = Box<dyn FnMut() -> Started>;
+
+/// One child.
+pub struct Child {
+    factory: Factory,
+    generation: u64,
+    running: Option<Started>,
+    restarts: u32,
+    endings: BTreeMap<Ending, u32>,
+    budget: Budget,
+}
+
+/// The children of one supervisor.
+pub struct Children {
+    parent: String,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    metrics: Arc<Metrics>,
+    ended: Recipient<Ended>,
+    restart: Recipient<RestartChild>,
+    children: BTreeMap<String, Child>,
+}
+
+impl Children {
+    pub fn new(
+        parent: &str,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        metrics: Arc<Metrics>,
+        ended: Recipient<Ended>,
+        restart: Recipient<RestartChild>,
+    ) -> Self {
+        let parent = parent.to_owned();
+        Self { parent, clock, entropy, metrics, ended, restart, children: BTreeMap::new() }
+    }
+
+    /// Starts a child and keeps it running until [`Self::remove`].
+    pub fn start(&mut self, name: &str, factory: Factory) {
+        let child = Child {
+            factory,
+            generation: 0,
+            running: None,
+            restarts: 0,
+            endings: BTreeMap::new(),
+            budget: Budget::default(),
+        };
+        self.children.insert(name.to_owned(), child);
+        self.launch(name);
+    }
+
+    fn launch(&mut self, name: &str) {
+        let Some(child) = self.children.get_mut(name) else { return };
+        child.generation += 1;
+        let mut started = (child.factory)();
+        let watch = std::mem::replace(&mut started.ended, Box::pin(std::future::pending()));
+        child.running = Some(started);
+        let (name, generation, parent) = (name.to_owned(), child.generation, self.ended.clone());
+        actix::spawn(async move {
+            let ending = watch.await;
+            // A parent that is gone has taken its children with it.
+            let _ = parent.send(Ended { name, generation, ending }).await;
+        });
+    }
+
+    /// Takes note of an ending. `Some` names the child whose budget is exhausted: escalate.
+    #[must_use]
+    pub fn ended(&mut self, message: &Ended) -> Option<String> {
+        let child = self.children.get_mut(&message.name)?;
+        if child.generation != message.generation {
+            return None;
+        }
+        child.running = None;
+        *child.endings.entry(message.ending).or_default() += 1;
+        self.metrics.restart(message.ending);
+        tracing::warn!(
+            actor = format!("{}/{}", self.parent, message.name),
+            ending = message.ending.as_str(),
+            "actor ended"
+        );
+        let pause = match child.budget.spend(self.clock.monotonic_ms(), self.entropy.next_u64()) {
+            Restart::After(pause) => self.clock.sleep(pause),
+            Restart::Exhausted => return Some(message.name.clone()),
+        };
+        let (name, generation, parent) = (message.name.clone(), message.generation, self.restart.clone());
+        actix::spawn(async move {
+            pause.await;
+            let _ = parent.send(RestartChild { name, generation }).await;
+        });
+        None
+    }
+
+    /// The pause is over.
+    pub fn restart(&mut self, message: &RestartChild) {
+        match self.children.get_mut(&message.name) {
+            Some(child) if child.generation == message.generation && child.running.is_none() => {
+                child.restarts += 1;
+            }
+            _ => return,
+        }
+        self.launch(&message.name);
+    }
+
+    /// Drops a child and aborts its task.
+    pub fn remove(&mut self, name: &str) {
+        self.children.remove(name);
+    }
+
+    pub fn clear(&mut self) {
+        self.children.clear();
+    }
+
+    fn refs(&self, name: &str) -> Option<Refs> {
+        let running = self.children.get(name)?.running.as_ref()?;
+        running.refs.lock().expect("no holder of this lock panics").clone()
+    }
+
+    /// Passes a kill on, or carries out an abort of a direct child. The future says whether there was one.
+    pub fn kill(&mut self, message: Kill) -> futures_util::future::LocalBoxFuture<'static, bool> {
+        let mut path = message.path;
+        if path.is_empty() {
+            return Box::pin(async { false });
+        }
+        let name = path.remove(0);
+        if path.is_empty() && message.how == KillHow::Abort {
+            let found = self.children.get_mut(&name).and_then(|child| match child.running.as_mut() {
+                // Replacing the guard drops it: the task is aborted, its monitor reports `killed`.
+                Some(running) => {
+                    let (gone, _) = tokio::sync::oneshot::channel();
+                    running.guard = super::start::Guard::Remote(gone);
+                    Some(())
+                }
+                None => None,
+            });
+            return Box::pin(async move { found.is_some() });
+        }
+        let Some(refs) = self.refs(&name) else { return Box::pin(async { false }) };
+        // A child that panics as told answers with a closed mailbox: that is success.
+        Box::pin(async move { refs.kill.send(Kill { path, how: message.how }).await.unwrap_or(true) })
+    }
+
+    /// Asks every child to show itself; one that does not answer in time is shown as silent.
+    pub fn show(&self) -> futures_util::future::LocalBoxFuture<'static, Vec<ActorView>> {
+        let asked: Vec<_> = self
+            .children
+            .iter()
+            .take(SHOWN_CHILDREN)
+            .map(|(name, child)| {
+                let path = format!("{}/{name}", self.parent);
+                (path, self.refs(name), child.restarts, endings(&child.endings), self.clock.sleep(SHOW_TIMEOUT))
+            })
+            .collect();
+        Box::pin(futures_util::future::join_all(asked.into_iter().map(
+            |(path, refs, restarts, endings, timeout)| async move {
+                let shown = match refs {
+                    Some(refs) => tokio::select! {
+                        biased;
+                        shown = refs.show.send(Show) => shown.ok(),
+                        () = timeout => None,
+                    },
+                    None => None,
+                };
+                let mut view = shown.unwrap_or_else(|| ActorView::silent(&path));
+                view.restarts = restarts;
+                view.endings = endings;
+                view
+            },
+        )))
+    }
+}
+
+fn endings(endings: &BTreeMap<Ending, u32>) -> BTreeMap<String, u32> {
+    endings.iter().map(|(ending, times)| (ending.as_str().to_owned(), *times)).collect()
+}

@@ -1,0 +1,99 @@
+//! Supervision of our own: factories, monitors, restart budgets, named endings.
+//!
+//! `actix::Supervisor` does not catch panics and restarts the same value, so it is not used (ADR 0005). An actor
+//! runs as one task; its join handle is the monitor. A parent holds, per child, a factory, a generation and a
+//! guard that aborts the task when dropped: the death of a parent takes its children down.
+
+mod budget;
+mod children;
+mod start;
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+pub use budget::{Budget, Restart};
+pub use children::{Children, Ended, RestartChild};
+pub use start::{Guard, Refs, Started, local, remote};
+
+use actix::Message;
+use serde::Serialize;
+
+use crate::observe::KillHow;
+
+/// How an actor ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Nothing was left to do.
+    Finished,
+    /// Idle; its state is in the snapshot store.
+    Passivated,
+    ToldToStop,
+    /// Its partition or identity belongs to somebody else now.
+    Fenced,
+    /// It gave up by itself, with an error.
+    Failed,
+    Panicked,
+    /// Its task was aborted.
+    Killed,
+}
+
+impl Ending {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Passivated => "passivated",
+            Self::ToldToStop => "told_to_stop",
+            Self::Fenced => "fenced",
+            Self::Failed => "failed",
+            Self::Panicked => "panicked",
+            Self::Killed => "killed",
+        }
+    }
+}
+
+/// Where an actor writes how it is about to end, before it stops its context.
+#[derive(Debug, Clone, Default)]
+pub struct EndingCell(Rc<Cell<Option<Ending>>>);
+
+impl EndingCell {
+    pub fn set(&self, ending: Ending) {
+        self.0.set(Some(ending));
+    }
+
+    fn get(&self) -> Ending {
+        self.0.get().unwrap_or(Ending::Finished)
+    }
+}
+
+/// "Die": for chaos and for tests. `path` is what is left of the path below the receiver.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "bool")]
+pub struct Kill {
+    pub path: Vec<String>,
+    pub how: KillHow,
+}
+
+/// "Stop taking, hand over, write down": the node is stopping. Answered when that is done.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Drain;
+
+/// Panics on purpose; the supervisor sees `panicked`.
+pub(crate) fn panic_as_told(path: &str) -> ! {
+    panic!("{path} was told to panic by the chaos endpoint")
+}
+
+/// A child's restart budget is exhausted: the supervisor gives up too, and its own supervisor decides.
+pub(crate) fn escalate(path: &str, child: &str) -> ! {
+    tracing::error!(supervisor = path, child, "restart budget exhausted; escalating");
+    std::panic::resume_unwind(Box::new(Escalated { supervisor: path.to_owned(), child: child.to_owned() }))
+}
+
+/// The payload of an escalation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Escalated {
+    pub supervisor: String,
+    pub child: String,
+}

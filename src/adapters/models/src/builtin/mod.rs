@@ -1,0 +1,120 @@
+//! The built-in planner and synthesizer: deterministic, without a model, so that the first run works with nothing
+//! installed and the last resort always answers.
+//!
+//! [`read`] understands a message ([`split`] and one reader per subject), [`steps`] makes a plan of it, [`guidance`]
+//! says what remains, [`answer`] writes the answer from the results.
+
+mod answer;
+mod arithmetic;
+mod currency;
+mod echo;
+mod expression;
+mod guidance;
+mod read;
+mod small_talk;
+mod split;
+mod steps;
+mod weather;
+mod words;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use callboard_domain::event::{Author, PlanGenerated};
+use callboard_domain::plan::{PlanReason, Proposal, Then, validate};
+use callboard_domain::request::SynthesizeFinalAnswerRequested;
+use callboard_ports::model::{Answer, ModelError, PlanRequest, Planner, Synthesizer};
+use callboard_ports::tool::ToolRegistry;
+use futures_util::future::BoxFuture;
+
+pub(crate) const PROVIDER: &str = "builtin";
+
+/// Who writes plans and answers here.
+pub(crate) fn author() -> Author {
+    Author { provider: Arc::from(PROVIDER), model: None, input_tokens: None, output_tokens: None }
+}
+
+/// What the planner made of a message.
+#[derive(Debug)]
+pub(crate) struct Thought {
+    pub proposal: Proposal,
+    /// Nothing of the message was left over.
+    pub understood: bool,
+}
+
+/// Plans without a model.
+pub struct BuiltinPlanner {
+    registry: Arc<dyn ToolRegistry>,
+    tools: BTreeSet<String>,
+}
+
+impl BuiltinPlanner {
+    /// Plans for the tools of `registry`, and for no others.
+    #[must_use]
+    pub fn new(registry: Arc<dyn ToolRegistry>) -> Self {
+        let tools = registry.specs().iter().map(|spec| spec.name.to_string()).collect();
+        Self { registry, tools }
+    }
+
+    /// What it would propose.
+    pub(crate) fn think(&self, message: &str) -> Thought {
+        let draft = steps::draft(read::read(message), &self.tools);
+        let guidance = guidance::write(&draft, &self.tools).map(Arc::from);
+        let understood = draft.rest.is_empty() && draft.hints.is_empty();
+        Thought { proposal: Proposal { steps: draft.steps, then: Then::Answer, guidance }, understood }
+    }
+
+    /// The plan for `request`; always one.
+    pub(crate) fn answer(&self, request: &PlanRequest) -> PlanGenerated {
+        // It has no second thoughts: what the first plan brought is answered.
+        let proposal = match request.reason {
+            PlanReason::First => self.think(&request.message).proposal,
+            PlanReason::Continue | PlanReason::Failure | PlanReason::Edit => Proposal::default(),
+        };
+        self.validated(&proposal, request).unwrap_or_else(|problems| {
+            tracing::warn!(%problems, "the built-in planner's own plan was refused; it answers without steps");
+            let guidance = format!("The built-in planner's plan was refused: {problems}. Please ask in simpler words.");
+            let empty = Proposal { guidance: Some(Arc::from(guidance)), ..Proposal::default() };
+            self.validated(&empty, request).unwrap_or_else(|_| PlanGenerated {
+                version: request.version,
+                reason: request.reason,
+                planner: author(),
+                steps: Vec::new(),
+                then: Then::Answer,
+                guidance: None,
+            })
+        })
+    }
+
+    fn validated(&self, proposal: &Proposal, request: &PlanRequest) -> Result<PlanGenerated, String> {
+        validate(proposal, &*self.registry, author(), request.version, request.reason).map_err(|problems| {
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        })
+    }
+}
+
+impl Planner for BuiltinPlanner {
+    fn plan(&self, request: PlanRequest) -> BoxFuture<'_, Result<PlanGenerated, ModelError>> {
+        Box::pin(async move { Ok(self.answer(&request)) })
+    }
+}
+
+/// Writes answers without a model: a line for each step.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BuiltinSynthesizer;
+
+impl BuiltinSynthesizer {
+    pub(crate) fn write(request: &SynthesizeFinalAnswerRequested) -> Answer {
+        Answer { text: Arc::from(answer::write(request)), author: author() }
+    }
+}
+
+impl Synthesizer for BuiltinSynthesizer {
+    fn synthesize(
+        &self,
+        request: SynthesizeFinalAnswerRequested,
+        _timeout_ms: u64,
+    ) -> BoxFuture<'_, Result<Answer, ModelError>> {
+        Box::pin(async move { Ok(Self::write(&request)) })
+    }
+}

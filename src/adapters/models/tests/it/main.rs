@@ -1,0 +1,7 @@
+//! Planners and synthesizers as the actors use them: through the ports, with the real tools' schemas.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod builtin_answers;
+mod builtin_laws;
+mod builtin_plans;
+mod world;

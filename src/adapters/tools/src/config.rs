@@ -1,0 +1,88 @@
+//! What an operator may set about the tools, as `tools.NAME.KEY`; [`crate::spec`] holds the defaults that these
+//! override and [`crate::registry`] judges the values.
+
+use callboard_domain::plan::Backoff;
+use serde::{Deserialize, Serialize};
+
+use crate::secret::Secret;
+
+/// Settings that every tool has; `None` keeps the tool's own default.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Overrides {
+    pub timeout_ms: Option<u64>,
+    pub deadline_ms: Option<u64>,
+    pub max_attempts: Option<u32>,
+    pub backoff: Option<Backoff>,
+    pub concurrency: Option<usize>,
+    pub pool: Option<String>,
+}
+
+/// One struct per tool, because serde cannot refuse unknown keys through `flatten`.
+macro_rules! tool_settings {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident : $kind:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $kind,)*
+            /// One attempt, milliseconds.
+            pub timeout_ms: Option<u64>,
+            /// All attempts together, milliseconds.
+            pub deadline_ms: Option<u64>,
+            /// From 1.
+            pub max_attempts: Option<u32>,
+            /// Between attempts.
+            pub backoff: Option<Backoff>,
+            /// Invocations at once in one pool member.
+            pub concurrency: Option<usize>,
+            /// The worker pool that runs it.
+            pub pool: Option<String>,
+        }
+
+        impl $name {
+            pub(crate) fn overrides(&self) -> Overrides {
+                Overrides {
+                    timeout_ms: self.timeout_ms,
+                    deadline_ms: self.deadline_ms,
+                    max_attempts: self.max_attempts,
+                    backoff: self.backoff,
+                    concurrency: self.concurrency,
+                    pool: self.pool.clone(),
+                }
+            }
+        }
+    };
+}
+
+tool_settings!(
+    /// `tools.echo`, `tools.math`: what every tool has.
+    PlainConfig {}
+);
+tool_settings!(
+    /// `tools.weather`.
+    WeatherConfig {
+        /// Scheme and host of the forecast service; the tool appends the path.
+        base_url: Option<String>,
+        /// Scheme and host of the geocoding service; Open-Meteo keeps it on a host of its own.
+        geocoding_url: Option<String>,
+        /// An OpenWeather key (`WEATHER_API_KEY`): with one, OpenWeather is asked instead of Open-Meteo.
+        api_key: Option<Secret>,
+    }
+);
+tool_settings!(
+    /// `tools.exchange`.
+    ExchangeConfig {
+        /// Scheme and host of a Frankfurter; the tool appends `/v1/latest`.
+        base_url: Option<String>,
+    }
+);
+
+/// `tools`: every built-in tool, on its defaults where nothing is set.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ToolsConfig {
+    pub echo: PlainConfig,
+    pub math: PlainConfig,
+    pub weather: WeatherConfig,
+    pub exchange: ExchangeConfig,
+}

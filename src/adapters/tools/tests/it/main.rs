@@ -1,0 +1,9 @@
+//! The tools as a pool uses them: through the registry, against stub services.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod echo;
+mod exchange;
+mod math;
+mod plans;
+mod weather;
+mod world;

@@ -1,0 +1,189 @@
+//! What the log says about one step: its results, doubts, approvals and deadlines. Called by `apply`; when a
+//! step ends, `turn` moves the plan on.
+
+use super::apply::{Folded, Ignored, Recorded, learn, running};
+use super::state::State;
+use super::turn::{StepState, Turn};
+use crate::event::{
+    Approval, ApprovalRecorded, ApprovalRequested, DeadlineExpired, InvocationSettled, Outcome, Settlement,
+    ToolError, ToolInvocationInDoubt, ToolInvocationResulted,
+};
+use crate::id::{EffectId, StepId};
+use crate::json::RawJson;
+use crate::limits::{MAX_ATTEMPTS, MAX_RESULT_BYTES, MAX_TURN_RESULTS_BYTES};
+use crate::retry;
+
+/// The running turn and, in its current version, the step that has not ended.
+fn open_step<'a>(
+    state: &'a mut State,
+    record: &Recorded,
+    version: u32,
+    step: &StepId,
+) -> Result<&'a mut Turn, Ignored> {
+    let turn = running(state, record)?;
+    if turn.version() != version {
+        return Err(Ignored::OtherVersion);
+    }
+    match turn.step_mut(version, step) {
+        None => Err(Ignored::UnknownStep),
+        Some(found) if found.state.has_ended() => Err(Ignored::StepEnded),
+        Some(_) => Ok(turn),
+    }
+}
+
+pub(super) fn resulted(state: &mut State, record: &Recorded, body: &ToolInvocationResulted) -> Folded {
+    let (clock, conversation) = (state.clock_ms, state.conversation.clone());
+    let turn = open_step(state, record, body.version, &body.step)?;
+    let effect = EffectId {
+        conversation,
+        command: turn.command.clone(),
+        version: body.version,
+        step: body.step.clone(),
+    };
+    let used = turn.results_bytes;
+    let step = turn.step_mut(body.version, &body.step).ok_or(Ignored::UnknownStep)?;
+    // A late success of an earlier attempt is as good as any; a late failure says nothing about this one.
+    let current = match &body.outcome {
+        Outcome::Ok(_) => body.attempt >= 1 && body.attempt <= step.attempt,
+        Outcome::Error(_) => body.attempt == step.attempt && !matches!(step.state, StepState::InDoubt(_)),
+    };
+    if !current || step.state == StepState::Waiting {
+        return Err(Ignored::OtherAttempt);
+    }
+    step.started_at = Some(body.started_at.clone());
+    step.finished_at = Some(body.finished_at.clone());
+    match &body.outcome {
+        Outcome::Ok(result) => {
+            step.state =
+                fits(used, result).map_or_else(|| StepState::Done(result.clone()), StepState::Failed);
+            if matches!(step.state, StepState::Done(_)) {
+                turn.results_bytes += result.len_bytes();
+            }
+        }
+        Outcome::Error(error) => {
+            let policy = &step.plan.policy;
+            if error.retryable && step.attempt < policy.max_attempts.min(MAX_ATTEMPTS) {
+                let delay = retry::delay_ms(policy.backoff, step.attempt, &effect.invocation(step.attempt));
+                step.attempt += 1;
+                step.not_before_ms = clock.saturating_add_unsigned(delay);
+                step.last_error = Some(error.bounded());
+            } else {
+                step.state = StepState::Failed(error.bounded());
+            }
+        }
+    }
+    turn.advance(clock);
+    Ok(())
+}
+
+/// The error that an oversized result becomes.
+fn fits(used: usize, result: &RawJson) -> Option<ToolError> {
+    let bytes = result.len_bytes();
+    let words = if bytes > MAX_RESULT_BYTES {
+        format!("the result has {bytes} bytes; at most {MAX_RESULT_BYTES} are allowed")
+    } else if used + bytes > MAX_TURN_RESULTS_BYTES {
+        format!(
+            "the turn's results would have {} bytes; at most {MAX_TURN_RESULTS_BYTES} are allowed",
+            used + bytes
+        )
+    } else {
+        return None;
+    };
+    Some(ToolError::new("result_too_large", words, false))
+}
+
+pub(super) fn in_doubt(state: &mut State, record: &Recorded, body: &ToolInvocationInDoubt) -> Folded {
+    let turn = open_step(state, record, body.version, &body.step)?;
+    let step = turn.step_mut(body.version, &body.step).ok_or(Ignored::UnknownStep)?;
+    if step.state != StepState::Ready || step.attempt != body.attempt {
+        return Err(Ignored::OtherAttempt);
+    }
+    step.state = StepState::InDoubt(body.reason.clone());
+    Ok(())
+}
+
+pub(super) fn settled(state: &mut State, record: &Recorded, body: &InvocationSettled) -> Folded {
+    let clock = state.clock_ms;
+    // Known or not, the command has now had its say.
+    let _ = learn(state, body.settle_command.as_ref(), record.offset);
+    let turn = open_step(state, record, body.version, &body.step)?;
+    let used = turn.results_bytes;
+    let step = turn.step_mut(body.version, &body.step).ok_or(Ignored::UnknownStep)?;
+    if !matches!(step.state, StepState::InDoubt(_)) || step.attempt != body.attempt {
+        return Err(Ignored::NotAwaited);
+    }
+    match &body.settlement {
+        Settlement::Done(result) => {
+            step.state =
+                fits(used, result).map_or_else(|| StepState::Done(result.clone()), StepState::Failed);
+            if matches!(step.state, StepState::Done(_)) {
+                turn.results_bytes += result.len_bytes();
+            }
+        }
+        Settlement::NotDone => {
+            step.state = StepState::Ready;
+            step.attempt += 1;
+            step.ready_ms = clock;
+            step.not_before_ms = clock;
+        }
+    }
+    turn.advance(clock);
+    Ok(())
+}
+
+pub(super) fn approval_requested(state: &mut State, record: &Recorded, body: &ApprovalRequested) -> Folded {
+    let turn = open_step(state, record, body.version, &body.step)?;
+    let step = turn.step_mut(body.version, &body.step).ok_or(Ignored::UnknownStep)?;
+    if step.state != StepState::Ready || !step.plan.policy.needs_approval {
+        return Err(Ignored::NotAwaited);
+    }
+    step.state = StepState::AwaitingApproval;
+    Ok(())
+}
+
+pub(super) fn approval_recorded(state: &mut State, record: &Recorded, body: &ApprovalRecorded) -> Folded {
+    let clock = state.clock_ms;
+    let _ = learn(state, body.approval_command.as_ref(), record.offset);
+    let turn = open_step(state, record, body.version, &body.step)?;
+    let step = turn.step_mut(body.version, &body.step).ok_or(Ignored::UnknownStep)?;
+    if step.state != StepState::AwaitingApproval {
+        return Err(Ignored::NotAwaited);
+    }
+    step.plan.policy.needs_approval = false;
+    step.ready_ms = clock;
+    step.not_before_ms = clock;
+    step.state = match &body.decision {
+        Approval::Approved => StepState::Ready,
+        Approval::ApprovedWith(arguments) => {
+            step.resolved = Some(arguments.clone());
+            StepState::Ready
+        }
+        Approval::Rejected => {
+            let reason = body.reason.as_deref().unwrap_or("no reason given");
+            StepState::Failed(ToolError::new("rejected", format!("{} rejected it: {reason}", body.by), false))
+        }
+    };
+    turn.advance(clock);
+    Ok(())
+}
+
+pub(super) fn expired(state: &mut State, record: &Recorded, body: &DeadlineExpired) -> Folded {
+    let clock = state.clock_ms;
+    let turn = open_step(state, record, body.version, &body.step)?;
+    let step = turn.step_mut(body.version, &body.step).ok_or(Ignored::UnknownStep)?;
+    if step.state != StepState::Ready || step.attempt != body.attempt {
+        return Err(Ignored::OtherAttempt);
+    }
+    let deadline_ms = step.plan.policy.deadline_ms;
+    let error = match &step.last_error {
+        Some(error) => {
+            let words =
+                format!("no attempt succeeded within {deadline_ms} ms; the last one: {}", error.message);
+            ToolError::new(&error.kind, words, false)
+        }
+        None => ToolError::new("no_worker", format!("no worker finished it within {deadline_ms} ms"), false),
+    };
+    step.state = StepState::Failed(error);
+    turn.advance(clock);
+    Ok(())
+}

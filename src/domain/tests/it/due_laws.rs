@@ -1,0 +1,136 @@
+//! Laws of `due`: there is always something to do or a time to wake for, deadlines come first, and time alone
+//! ends every turn.
+
+use std::collections::BTreeSet;
+
+use callboard_domain::apply;
+use callboard_domain::conversation::{Phase, State};
+use callboard_domain::due::{Due, due};
+use callboard_domain::effect::Effect;
+use callboard_domain::event::Event;
+use callboard_domain::time::Millis;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use crate::story::step;
+use crate::world::script::{Mood, Reply, Script, script};
+use crate::world::{World, bytes, recorded, replay};
+
+/// What holds of `due` in every state and at every time; simulated hosts check it each time they look.
+pub fn assert_sane(state: &State, due: &Due, now: Millis) {
+    let keys: BTreeSet<_> = due.effects.iter().map(Effect::key).collect();
+    assert_eq!(keys.len(), due.effects.len(), "two effects with one key: {:?}", due.effects);
+    let busy = !state.open.is_empty() && state.blocked.is_none();
+    let idle = due.effects.is_empty() && due.wake_at_ms.is_none();
+    assert_ne!(busy, idle, "open turns and nothing due, or the reverse: {state:?}");
+    assert!(due.wake_at_ms.is_none_or(|at| at > now.max(state.clock_ms)), "a wake time that has passed");
+    for turn in &state.open {
+        let ending = matches!(turn.phase, Phase::Failing(_) | Phase::Cancelling);
+        let own = |effect: &&Effect| match effect {
+            Effect::Append { command, event } => *command == turn.command && event.is_terminal(),
+            _ => false,
+        };
+        assert!(
+            !ending || due.effects.iter().filter(own).count() == 1,
+            "a turn that should be ended: {turn:?}"
+        );
+    }
+}
+
+/// Lets time alone act on `state`: appends what `due` wants appended, nothing else ever answers.
+fn alone(state: &mut State, mut now: Millis) -> usize {
+    for rounds in 0..2_000 {
+        if state.open.is_empty() {
+            return rounds;
+        }
+        let found = due(state, now);
+        assert_sane(state, &found, now);
+        let before = bytes(state);
+        for effect in &found.effects {
+            if let Effect::Append { command, event } = effect {
+                apply(state, &recorded(state.next_offset, now, Some(command), event.clone()));
+            }
+        }
+        if bytes(state) == before {
+            now = found.wake_at_ms.expect("nothing to append, so there is a time to wait for");
+        }
+    }
+    panic!("time alone does not end {state:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn time_alone_ends_every_turn(
+        script in script(Mood::Wild),
+        cuts in prop::collection::vec(any::<Index>(), 6),
+    ) {
+        let world = World::ran(script, &[0]);
+        for cut in cuts {
+            let mut state = replay(&world.log[..cut.index(world.log.len())]);
+            let open = state.open.len();
+            let now = state.clock_ms;
+            let rounds = alone(&mut state, now);
+            // A turn: its planning, six steps' deadlines, replanning without an answer, its end.
+            prop_assert!(rounds <= 2 + open * 20, "{rounds} rounds for {open} turns");
+        }
+    }
+
+    /// However late the host looks, the deadlines are all that it sees.
+    #[test]
+    fn a_host_that_comes_back_late_only_ends_things(script in script(Mood::Wild), cut in any::<Index>()) {
+        let world = World::ran(script, &[0]);
+        let state = replay(&world.log[..cut.index(world.log.len())]);
+        let found = due(&state, state.clock_ms + 100 * 86_400_000);
+        let endings = |e: &Effect| matches!(e, Effect::Append { event, .. } if event.is_terminal());
+        prop_assert!(found.effects.iter().all(endings));
+    }
+
+    /// `due` never looks back: a clock behind the log's is the log's.
+    #[test]
+    fn a_clock_behind_the_log_is_the_logs(
+        script in script(Mood::Wild),
+        cut in any::<Index>(),
+        behind in 0_i64..1_000_000,
+    ) {
+        let world = World::ran(script, &[0]);
+        let state = replay(&world.log[..cut.index(world.log.len())]);
+        prop_assert_eq!(due(&state, state.clock_ms - behind), due(&state, state.clock_ms));
+    }
+}
+
+fn codes(due: &Due) -> Vec<String> {
+    let code = |effect: &Effect| match effect {
+        Effect::Append { event: Event::PlanFailed(body), .. } => body.error.code.to_string(),
+        Effect::Append { event, .. } => event.name().to_owned(),
+        other => format!("{other:?}").split(' ').next().unwrap().to_owned(),
+    };
+    due.effects.iter().map(code).collect()
+}
+
+#[test]
+fn each_phase_ends_at_its_own_deadline() {
+    let silent = Script::one(vec![step(&[], &[Reply::Silent]), step(&[], &[Reply::Doubt])]);
+    let world = World::ran(silent, &[0]);
+    let planning = replay(&world.log[..1]);
+    let at = planning.clock_ms;
+    assert_eq!(codes(&due(&planning, at + 4_999)), ["AskPlanner"]);
+    assert_eq!(codes(&due(&planning, at + 5_000)), ["planning_timeout"]);
+    let acting = replay(&world.log[..2]);
+    let at = acting.clock_ms;
+    assert_eq!(codes(&due(&acting, at + 7_999)), ["Invoke", "Invoke"]);
+    assert_eq!(codes(&due(&acting, at + 8_000)), ["DeadlineExpired", "DeadlineExpired"]);
+    assert_eq!(codes(&due(&acting, at + 600_000)), ["turn_timeout"], "the turn's deadline hides its steps'");
+}
+
+#[test]
+fn a_step_in_back_off_is_not_due_before_its_time() {
+    let world = World::ran(Script::one(vec![step(&[], &[Reply::Retryable])]), &[0]);
+    let failed_once = replay(&world.log[..3]);
+    let retry_at = failed_once.open[0].versions[0].steps[0].not_before_ms;
+    assert!((50..=100).contains(&(retry_at - failed_once.clock_ms)), "half to all of the 100 ms back-off");
+    let waiting = due(&failed_once, retry_at - 1);
+    assert_eq!((waiting.effects, waiting.wake_at_ms), (vec![], Some(retry_at)));
+    assert_eq!(codes(&due(&failed_once, retry_at)), ["Invoke"]);
+}

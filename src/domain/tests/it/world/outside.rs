@@ -1,0 +1,151 @@
+//! What planner, tools and synthesizer say to an effect, by the script: events with the time they take.
+
+use std::sync::Arc;
+
+use callboard_domain::effect::{Effect, invocation};
+use callboard_domain::event::{
+    Event, FinalAnswerSynthesized, InvocationSettled, Outcome, PlanGenerated, Settlement, ToolError,
+    ToolInvocationInDoubt, ToolInvocationResulted,
+};
+use callboard_domain::limits::MAX_ANSWER_BYTES;
+use callboard_domain::plan::{PlanReason, Proposal, ProposedStep, validate};
+use callboard_domain::time::{Millis, rfc3339};
+use callboard_domain::{CommandId, RawJson, State, StepId};
+
+use super::script::{Answering, PlanScript, Reply, Script, StepScript, TurnScript};
+use super::tools::{Tools, author};
+
+type Said = Vec<(u64, CommandId, Event)>;
+
+/// The events that `effect` brings about and after how many milliseconds; none when the outside is silent.
+pub fn answer(effect: &Effect, state: &State, script: &Script, tools: &Tools, now: Millis) -> Said {
+    match effect {
+        Effect::Append { command, event } => vec![(0, command.clone(), event.clone())],
+        Effect::AskPlanner { command, version, reason, .. } => {
+            let turn = turn_of(script, command);
+            let Some(after) = turn.planner_ms else { return Vec::new() };
+            let plan = generated(turn, *version, *reason, tools);
+            vec![(after, command.clone(), Event::PlanGenerated(plan))]
+        }
+        Effect::Invoke { command, version, step, attempt, .. } => {
+            let wanted = invocation(state, command, *version, step).expect("due names what is in the state");
+            assert_eq!(wanted.attempt, *attempt);
+            let scripted = step_of(turn_of(script, command), *version, step);
+            invoked(command, *version, step, *attempt, &wanted.arguments, scripted, now)
+        }
+        Effect::Synthesize { command, version, .. } => {
+            let (after, answer): (u64, Arc<str>) = match turn_of(script, command).answering {
+                Answering::After(ms) => (ms, format!("the answer to {command} by plan {version}").into()),
+                Answering::TooLarge => (50, "x".repeat(MAX_ANSWER_BYTES + 1).into()),
+                Answering::Silent => return Vec::new(),
+            };
+            let event = Event::FinalAnswerSynthesized(FinalAnswerSynthesized {
+                version: *version,
+                answer,
+                synthesizer: author(),
+                worker: "w1".into(),
+                started_at: rfc3339(now).into(),
+                finished_at: rfc3339(now.saturating_add_unsigned(after)).into(),
+            });
+            vec![(after, command.clone(), event)]
+        }
+    }
+}
+
+fn turn_of<'a>(script: &'a Script, command: &CommandId) -> &'a TurnScript {
+    let index: usize = command.as_str().strip_prefix("turn-").unwrap().parse().unwrap();
+    script.turns()[index]
+}
+
+fn step_of<'a>(turn: &'a TurnScript, version: u32, step: &StepId) -> &'a StepScript {
+    let index: usize = step.as_str().strip_prefix('s').unwrap().parse().unwrap();
+    &turn.rounds[version as usize - 1].steps[index]
+}
+
+/// The plan that the script has for a version, through the same door as a model's.
+fn generated(turn: &TurnScript, version: u32, reason: PlanReason, tools: &Tools) -> PlanGenerated {
+    let Some(script) = turn.rounds.get(version as usize - 1) else {
+        return validate(&Proposal::default(), tools, author(), version, reason).unwrap();
+    };
+    let mut plan = validate(&proposal(script), tools, author(), version, reason).unwrap();
+    for step in &mut plan.steps {
+        step.policy.max_attempts = step_of(turn, version, &step.id).max_attempts;
+    }
+    plan
+}
+
+pub fn proposal(script: &PlanScript) -> Proposal {
+    let of = |(i, step): (usize, &StepScript)| {
+        let names: Vec<String> = step.depends_on.iter().map(|d| format!("s{d}")).collect();
+        let references: Vec<String> = names.iter().map(|name| format!("${{{name}.of}}")).collect();
+        let text = if step.by_reference { references.join(" and ") } else { format!("step {i}") };
+        ProposedStep {
+            id: format!("s{i}"),
+            tool: "echo".into(),
+            arguments: RawJson::of(&serde_json::json!({ "text": text })).unwrap(),
+            depends_on: if step.by_reference { Vec::new() } else { names },
+            on_failure: Some(step.on_failure),
+        }
+    };
+    let mut steps: Vec<_> = script.steps.iter().enumerate().map(of).collect();
+    if script.backwards {
+        steps.reverse();
+    }
+    Proposal { steps, then: script.then, guidance: None }
+}
+
+fn invoked(
+    command: &CommandId,
+    version: u32,
+    step: &StepId,
+    attempt: u32,
+    arguments: &RawJson,
+    script: &StepScript,
+    now: Millis,
+) -> Said {
+    let reply = script.replies.get(attempt as usize - 1).copied().unwrap_or(Reply::Ok);
+    let after = script.latency_ms;
+    let result =
+        RawJson::of(&serde_json::json!({ "of": format!("{command}/{version}/{step}"), "given": arguments }))
+            .unwrap();
+    let resulted = |outcome: Outcome| {
+        Event::ToolInvocationResulted(ToolInvocationResulted {
+            version,
+            step: step.clone(),
+            attempt,
+            outcome,
+            worker: "w1".into(),
+            started_at: rfc3339(now).into(),
+            finished_at: rfc3339(now.saturating_add_unsigned(after)).into(),
+        })
+    };
+    let in_doubt = Event::ToolInvocationInDoubt(ToolInvocationInDoubt {
+        version,
+        step: step.clone(),
+        attempt,
+        reason: "the connection was lost".into(),
+    });
+    let settled = |settlement: Settlement| {
+        Event::InvocationSettled(InvocationSettled {
+            version,
+            step: step.clone(),
+            attempt,
+            settlement,
+            by: "probe".into(),
+            why: None,
+            settle_command: None,
+        })
+    };
+    let error =
+        |retryable| Outcome::Error(ToolError::new("unavailable", format!("{step} is down"), retryable));
+    let said = match reply {
+        Reply::Ok => vec![(after, resulted(Outcome::Ok(result)))],
+        Reply::Retryable => vec![(after, resulted(error(true)))],
+        Reply::Fatal => vec![(after, resulted(error(false)))],
+        Reply::Silent => Vec::new(),
+        Reply::Doubt => vec![(after, in_doubt)],
+        Reply::DoubtDone => vec![(after, in_doubt), (2 * after, settled(Settlement::Done(result)))],
+        Reply::DoubtNotDone => vec![(after, in_doubt), (2 * after, settled(Settlement::NotDone))],
+    };
+    said.into_iter().map(|(at, event)| (at, command.clone(), event)).collect()
+}

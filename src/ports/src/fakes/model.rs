@@ -1,0 +1,110 @@
+//! A planner and a synthesizer from closures: they count what they are asked and can be held at a gate.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use callboard_domain::event::{Author, PlanGenerated};
+use callboard_domain::request::SynthesizeFinalAnswerRequested;
+use futures_util::future::BoxFuture;
+
+use super::tool::Gate;
+use crate::model::{Answer, ModelError, PlanRequest, Planner, Synthesizer};
+
+type PlanScript = Box<dyn Fn(PlanRequest) -> Result<PlanGenerated, ModelError> + Send + Sync>;
+
+/// A planner that answers as its script says.
+pub struct ScriptedPlanner {
+    script: PlanScript,
+    gate: Option<Gate>,
+    calls: AtomicUsize,
+}
+
+impl ScriptedPlanner {
+    #[must_use]
+    pub fn new(
+        script: impl Fn(PlanRequest) -> Result<PlanGenerated, ModelError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { script: Box::new(script), gate: None, calls: AtomicUsize::new(0) }
+    }
+
+    #[must_use]
+    pub fn held_at(mut self, gate: &Gate) -> Self {
+        self.gate = Some(gate.clone());
+        self
+    }
+
+    /// Plans that were asked for.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+}
+
+impl Planner for ScriptedPlanner {
+    fn plan(&self, request: PlanRequest) -> BoxFuture<'_, Result<PlanGenerated, ModelError>> {
+        Box::pin(async move {
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            if let Some(gate) = &self.gate {
+                gate.pass().await;
+            }
+            (self.script)(request)
+        })
+    }
+}
+
+type AnswerScript = Box<dyn Fn(SynthesizeFinalAnswerRequested) -> Result<Answer, ModelError> + Send + Sync>;
+
+/// A synthesizer that answers as its script says.
+pub struct ScriptedSynthesizer {
+    script: AnswerScript,
+    gate: Option<Gate>,
+    calls: AtomicUsize,
+}
+
+impl ScriptedSynthesizer {
+    #[must_use]
+    pub fn new(
+        script: impl Fn(SynthesizeFinalAnswerRequested) -> Result<Answer, ModelError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { script: Box::new(script), gate: None, calls: AtomicUsize::new(0) }
+    }
+
+    /// Always the same answer, by provider `scripted`.
+    #[must_use]
+    pub fn saying(text: &str) -> Self {
+        let text: Arc<str> = Arc::from(text);
+        Self::new(move |_| Ok(Answer { text: text.clone(), author: scripted() }))
+    }
+
+    #[must_use]
+    pub fn held_at(mut self, gate: &Gate) -> Self {
+        self.gate = Some(gate.clone());
+        self
+    }
+
+    /// Answers that were asked for.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+}
+
+fn scripted() -> Author {
+    Author { provider: Arc::from("scripted"), model: None, input_tokens: None, output_tokens: None }
+}
+
+impl Synthesizer for ScriptedSynthesizer {
+    fn synthesize(
+        &self,
+        request: SynthesizeFinalAnswerRequested,
+        _timeout_ms: u64,
+    ) -> BoxFuture<'_, Result<Answer, ModelError>> {
+        Box::pin(async move {
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            if let Some(gate) = &self.gate {
+                gate.pass().await;
+            }
+            (self.script)(request)
+        })
+    }
+}

@@ -1,0 +1,161 @@
+//! Talking to a running server: JSON in and out, problems as one line.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::{Method, Response};
+use serde_json::Value;
+
+use super::{Failure, Global};
+
+/// A server answers a replay of a long conversation within this; chats say how long they wait themselves.
+const TIMEOUT: Duration = Duration::from_secs(330);
+/// A server on this machine or in this network accepts at once.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A client of one server.
+pub struct Client {
+    http: reqwest::Client,
+    server: String,
+    api_key: Option<String>,
+}
+
+/// A request that is being put together.
+pub struct Request<'a> {
+    pub method: Method,
+    pub path: &'a str,
+    pub accept: Option<&'a str>,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Option<Value>,
+}
+
+impl<'a> Request<'a> {
+    #[must_use]
+    pub fn get(path: &'a str) -> Self {
+        Self { method: Method::GET, path, accept: None, headers: Vec::new(), body: None }
+    }
+
+    #[must_use]
+    pub fn post(path: &'a str, body: Value) -> Self {
+        Self { method: Method::POST, path, accept: None, headers: Vec::new(), body: Some(body) }
+    }
+
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    #[must_use]
+    pub fn accept(mut self, media: &'a str) -> Self {
+        self.accept = Some(media);
+        self
+    }
+}
+
+impl Client {
+    /// # Errors
+    /// When the server's URL is none, or no HTTP client can be made.
+    pub fn new(global: &Global) -> Result<Self, Failure> {
+        let server = global.server.trim_end_matches('/').to_owned();
+        if reqwest::Url::parse(&server).is_err() {
+            return Err(Failure::usage(format!("--server {server:?} is no URL; write http://HOST:PORT")));
+        }
+        let http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).build().map_err(Failure::job)?;
+        Ok(Self { http, server, api_key: global.api_key.clone() })
+    }
+
+    /// Sends, and gives the answer whatever its status.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub async fn send(&self, request: Request<'_>, timeout: Option<Duration>) -> Result<Response, Failure> {
+        let mut builder = self.http.request(request.method, format!("{}{}", self.server, request.path));
+        if let Some(timeout) = timeout {
+            builder = builder.timeout(timeout);
+        }
+        builder = builder.header(ACCEPT, request.accept.unwrap_or("application/json"));
+        for (name, value) in request.headers {
+            builder = builder.header(name, value);
+        }
+        if let Some(key) = &self.api_key {
+            builder = builder.bearer_auth(key);
+        }
+        if let Some(body) = request.body {
+            builder = builder.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        }
+        builder.send().await.map_err(|error| {
+            if error.is_connect() {
+                Failure::job(format!("no server at {}; start one with `callboard`, or name it with --server", self.server))
+            } else if error.is_timeout() {
+                Failure::job(format!("{} did not answer in time", self.server))
+            } else {
+                Failure::job(format!("{}: {}", self.server, error.without_url()))
+            }
+        })
+    }
+
+    /// Sends, and wants success.
+    ///
+    /// # Errors
+    /// A problem is its detail; no server says so.
+    pub async fn wanted(&self, request: Request<'_>, timeout: Option<Duration>) -> Result<Response, Failure> {
+        let response = self.send(request, timeout).await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let problem: Value = response.json().await.unwrap_or_default();
+        let words = problem["detail"].as_str().or(problem["title"].as_str()).unwrap_or("no reason was given");
+        Err(Failure::job(format!("{} ({})", words, status.as_u16())))
+    }
+
+    /// Sends, and gives the answer's JSON.
+    ///
+    /// # Errors
+    /// As [`Client::wanted`]; also when the answer is no JSON.
+    pub async fn json(&self, request: Request<'_>) -> Result<Value, Failure> {
+        let response = self.wanted(request, Some(TIMEOUT)).await?;
+        response.json().await.map_err(|e| Failure::job(format!("the answer is no JSON: {}", e.without_url())))
+    }
+}
+
+/// Runs a command's future; a command needs no more than one thread.
+///
+/// # Errors
+/// The command's own; also when the system gives no runtime.
+pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::job)?;
+    runtime.block_on(future)
+}
+
+/// Prints a line to standard output; a closed pipe (`| head`) ends the program quietly.
+///
+/// # Errors
+/// [`Failure::Said`] when nobody reads any more.
+pub fn say(line: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|_| Failure::Said)
+}
+
+/// Prints JSON: indented for a person, one line for a program.
+///
+/// # Errors
+/// As [`say`].
+pub fn say_json(value: &Value) -> Result<(), Failure> {
+    let pretty = std::io::stdout().is_terminal();
+    let text = if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
+    say(&text.unwrap_or_default())
+}
+
+/// A path segment made safe: ids need no escaping, anything else is escaped so that the server can refuse it.
+#[must_use]
+pub fn segment(id: &str) -> String {
+    id.bytes()
+        .map(|b| match b {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' => char::from(b).to_string(),
+            other => format!("%{other:02X}"),
+        })
+        .collect()
+}

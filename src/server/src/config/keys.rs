@@ -1,0 +1,137 @@
+//! Every key there is: its kind tells how an environment variable is read, its neighbours are suggested when
+//! one is misspelt. A test holds this table and [`Config`](super::Config) together.
+
+/// How a key's text is read, and whether it may be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Secret,
+    Number,
+    Switch,
+    List,
+}
+
+/// A key; `*` stands for one name.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    pub path: &'static str,
+    pub kind: Kind,
+}
+
+const fn key(path: &'static str, kind: Kind) -> Key {
+    Key { path, kind }
+}
+
+/// All keys.
+pub const KEYS: &[Key] = &[
+    key("listen", Kind::Text),
+    key("data_dir", Kind::Text),
+    key("without", Kind::List),
+    key("insecure", Kind::Switch),
+    key("allow_chaos", Kind::Switch),
+    key("http.wait_ms", Kind::Number),
+    key("http.allowed_hosts", Kind::List),
+    key("http.api_keys", Kind::Secret),
+    key("http.api_keys.*", Kind::Secret),
+    key("kafka.brokers", Kind::Text),
+    key("kafka.topic_prefix", Kind::Text),
+    key("kafka.partitions", Kind::Number),
+    key("kafka.create_topics", Kind::Switch),
+    key("kafka.static_membership", Kind::Switch),
+    key("kafka.group_protocol", Kind::Text),
+    key("kafka.properties.*", Kind::Text),
+    key("log.fsync", Kind::Text),
+    key("snapshots.engine", Kind::Text),
+    key("planner.order", Kind::List),
+    key("planner.max_rounds", Kind::Number),
+    key("models.ollama.base_url", Kind::Text),
+    key("models.ollama.model", Kind::Text),
+    key("models.openai.base_url", Kind::Text),
+    key("models.openai.model", Kind::Text),
+    key("models.openai.api_key", Kind::Secret),
+    key("tools.*.timeout_ms", Kind::Number),
+    key("tools.*.concurrency", Kind::Number),
+    key("tools.*.max_attempts", Kind::Number),
+    key("tools.*.pool", Kind::Text),
+    key("tools.*.deadline_ms", Kind::Number),
+    key("tools.*.backoff.initial_ms", Kind::Number),
+    key("tools.*.backoff.max_ms", Kind::Number),
+    key("tools.weather.base_url", Kind::Text),
+    key("tools.weather.geocoding_url", Kind::Text),
+    key("tools.weather.api_key", Kind::Secret),
+    key("tools.exchange.base_url", Kind::Text),
+    key("turns.planning_timeout_ms", Kind::Number),
+    key("turns.synthesis_timeout_ms", Kind::Number),
+    key("turns.turn_timeout_ms", Kind::Number),
+    key("telemetry.json", Kind::Switch),
+    key("telemetry.filter", Kind::Text),
+];
+
+/// The table's entry for a path.
+#[must_use]
+pub fn known(path: &[String]) -> Option<&'static Key> {
+    let fits = |key: &&Key| {
+        let parts: Vec<&str> = key.path.split('.').collect();
+        parts.len() == path.len() && parts.iter().zip(path).all(|(want, is)| *want == "*" || want == is)
+    };
+    // A literal entry says more than one with a star.
+    let mut matching: Vec<&'static Key> = KEYS.iter().filter(fits).collect();
+    matching.sort_by_key(|key| key.path.contains('*'));
+    matching.first().copied()
+}
+
+/// Whether the value at `path` must not be shown.
+#[must_use]
+pub fn is_secret(path: &[String]) -> bool {
+    if known(path).is_some_and(|key| key.kind == Kind::Secret) {
+        return true;
+    }
+    let name = path.last().map_or("", String::as_str);
+    let hides = ["password", "secret", "key.pem", "token", "jaas"].iter().any(|word| name.contains(word));
+    path.first().is_some_and(|first| first == "kafka") && hides
+}
+
+/// The known key nearest to `path`, if one is near enough to have been meant.
+#[must_use]
+pub fn nearest(path: &[String]) -> Option<String> {
+    let written = path.join(".");
+    let candidate = |key: &Key| {
+        let names: Vec<&str> = key
+            .path
+            .split('.')
+            .enumerate()
+            .map(|(i, part)| if part == "*" { path.get(i).map_or("NAME", String::as_str) } else { part })
+            .collect();
+        names.join(".")
+    };
+    let scored = KEYS.iter().map(candidate).map(|name| (strsim::damerau_levenshtein(&written, &name), name));
+    let (distance, name) = scored.min()?;
+    // Beyond half of its letters a suggestion is a guess.
+    (distance * 2 <= written.len()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, is_secret, known, nearest};
+
+    fn path(text: &str) -> Vec<String> {
+        text.split('.').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_misspelt_key_finds_its_neighbour() {
+        assert_eq!(nearest(&path("htpp.wait_ms")).as_deref(), Some("http.wait_ms"));
+        assert_eq!(nearest(&path("kafka.broker")).as_deref(), Some("kafka.brokers"));
+        assert_eq!(nearest(&path("tools.math.timeout")).as_deref(), Some("tools.math.timeout_ms"));
+        assert_eq!(nearest(&path("zzz")), None);
+    }
+
+    #[test]
+    fn secrets_are_known_by_key_or_by_name() {
+        assert_eq!(known(&path("tools.weather.api_key")).map(|k| k.kind), Some(Kind::Secret));
+        let property = vec!["kafka".to_owned(), "properties".to_owned(), "sasl.password".to_owned()];
+        assert!(is_secret(&property));
+        assert!(is_secret(&path("http.api_keys.alice")));
+        assert!(!is_secret(&path("kafka.brokers")));
+    }
+}

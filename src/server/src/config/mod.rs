@@ -1,0 +1,69 @@
+//! Configuration: what can be set (`keys`), where settings come from (`sources`), how they are put together
+//! (`load`) and how they are shown (`show`). Everything else in this crate sees only [`Config`].
+
+mod keys;
+mod load;
+mod settings;
+mod show;
+mod sources;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use load::{ConfigError, Loaded, load};
+pub use settings::{
+    ApiKeys, Brokers, EnginePart, FsyncMode, GroupProtocol, HttpSettings, KafkaSettings, LogSettings, ModelSettings, Models,
+    Part, PlannerSettings, SnapshotEngine, SnapshotSettings, TelemetrySettings, TurnSettings,
+};
+pub use show::{Shown, shown};
+pub use sources::{Environment, Flag};
+
+/// Everything that can be set, with its default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where HTTP listens.
+    pub listen: SocketAddr,
+    /// Log, snapshots, history and identity of this node.
+    pub data_dir: PathBuf,
+    /// Roles that this process leaves to others.
+    pub without: Vec<Part>,
+    /// Listen beyond loopback without keys.
+    pub insecure: bool,
+    /// Let `/admin/v1/actors/kill` kill.
+    pub allow_chaos: bool,
+    pub http: HttpSettings,
+    pub kafka: KafkaSettings,
+    pub log: LogSettings,
+    pub snapshots: SnapshotSettings,
+    pub planner: PlannerSettings,
+    pub models: Models,
+    /// Settings of tools by name; `wiring` hands them to the tools.
+    pub tools: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
+    pub turns: TurnSettings,
+    pub telemetry: TelemetrySettings,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data_dir: PathBuf::from("callboard-data"),
+            without: Vec::new(),
+            insecure: false,
+            allow_chaos: false,
+            http: HttpSettings::default(),
+            kafka: KafkaSettings::default(),
+            log: LogSettings::default(),
+            snapshots: SnapshotSettings::default(),
+            planner: PlannerSettings::default(),
+            models: Models::default(),
+            tools: BTreeMap::new(),
+            turns: TurnSettings::default(),
+            telemetry: TelemetrySettings::default(),
+        }
+    }
+}

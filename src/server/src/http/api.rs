@@ -1,0 +1,133 @@
+//! What every handler shares: the running node, once there is one, and the rules of the house.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use callboard_actors::Node;
+use callboard_ports::clock::{Clock, Entropy};
+use callboard_ports::log::Log;
+use sha2::{Digest, Sha256};
+
+use super::problem::Problem;
+use crate::config::Config;
+
+/// The node and what HTTP needs beside it.
+pub struct Running {
+    pub node: Node,
+    pub log: Arc<dyn Log>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    /// Why the log cannot be reached now, if so.
+    pub unreachable: Box<dyn Fn() -> Option<String> + Send + Sync>,
+}
+
+/// Rules that come from the configuration.
+pub struct Rules {
+    /// How long a chat waits unless it prefers otherwise.
+    pub wait: Duration,
+    pub allowed_hosts: Vec<String>,
+    /// SHA-256 of each key, with its owner: comparing digests takes the same time whatever was sent.
+    keys: Vec<(String, [u8; 32])>,
+    pub allow_chaos: bool,
+    /// Whether conversations are served here; a worker shows only itself.
+    pub conversations: bool,
+}
+
+impl Rules {
+    #[must_use]
+    pub fn of(config: &Config, conversations: bool) -> Self {
+        let digest = |key: &String| <[u8; 32]>::from(Sha256::digest(key.as_bytes()));
+        Self {
+            wait: Duration::from_millis(config.http.wait_ms),
+            allowed_hosts: config.http.allowed_hosts.clone(),
+            keys: config.http.api_keys.0.iter().map(|(name, key)| (name.clone(), digest(key))).collect(),
+            allow_chaos: config.allow_chaos,
+            conversations,
+        }
+    }
+
+    /// Whether callers need a key.
+    #[must_use]
+    pub fn keyed(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
+    /// The owner of a key. Every known key is looked at, so that the time tells nothing.
+    #[must_use]
+    pub fn owner(&self, key: &str) -> Option<&str> {
+        let sent = <[u8; 32]>::from(Sha256::digest(key.as_bytes()));
+        let mut found = None;
+        for (name, known) in &self.keys {
+            let difference = known.iter().zip(&sent).fold(0_u8, |all, (a, b)| all | (a ^ b));
+            if difference == 0 {
+                found = Some(name.as_str());
+            }
+        }
+        found
+    }
+}
+
+/// Shared by all handlers.
+pub struct Api {
+    running: OnceLock<Running>,
+    /// Why there is no node yet, for `/readyz`.
+    starting: Mutex<String>,
+    stopping: AtomicBool,
+    pub rules: Rules,
+    /// Answers by the first digit of their status.
+    pub answers: [AtomicU64; 6],
+}
+
+impl Api {
+    #[must_use]
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            running: OnceLock::new(),
+            starting: Mutex::new("the node is starting".to_owned()),
+            stopping: AtomicBool::new(false),
+            rules,
+            answers: Default::default(),
+        }
+    }
+
+    /// Says why there is no node yet.
+    pub fn starting(&self, why: &str) {
+        why.clone_into(&mut self.starting.lock().expect("no holder of this lock panics"));
+    }
+
+    /// The node runs. Only the first call counts.
+    pub fn run(&self, running: Running) {
+        let _ = self.running.set(running);
+    }
+
+    /// From now on nothing new is taken.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// # Errors
+    /// 503 while there is no node.
+    pub fn running(&self) -> Result<&Running, Problem> {
+        self.running.get().ok_or_else(|| {
+            let why = self.starting.lock().expect("no holder of this lock panics").clone();
+            Problem::unavailable("starting", why)
+        })
+    }
+
+    /// The node, for something new.
+    ///
+    /// # Errors
+    /// 503 while there is no node, and once it stops.
+    pub fn taking(&self) -> Result<&Running, Problem> {
+        if self.is_stopping() {
+            return Err(Problem::unavailable("stopping", "this server is stopping; another will answer soon"));
+        }
+        self.running()
+    }
+}

@@ -1,0 +1,30 @@
+//! `/openapi.json`, generated from the handlers and their shapes.
+
+use actix_web::HttpResponse;
+use utoipa::OpenApi;
+
+use super::{admin, chat, control, conversation, dto, events, health, problem, turn};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Callboard", description = "A durable runtime for tool-using LLM agents on Apache Kafka."),
+    paths(
+        chat::chat, conversation::list, conversation::get, conversation::history, conversation::replay,
+        turn::get, turn::plan, turn::newest_plan, events::events, control::cancel, control::cancel_newest,
+        control::reset, admin::actors, admin::kill, admin::dead_letters, admin::one_dead_letter,
+        health::healthz, health::readyz, health::metrics,
+    ),
+    components(schemas(problem::Problem, dto::TurnDto, dto::PlanDto, dto::ReplayDto))
+)]
+struct Described;
+
+/// The description as JSON.
+#[must_use]
+pub fn document() -> String {
+    Described::openapi().to_pretty_json().unwrap_or_default()
+}
+
+/// The description of this interface.
+pub async fn openapi() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(document())
+}

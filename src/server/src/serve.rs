@@ -1,0 +1,280 @@
+//! `callboard serve` and `callboard worker`: from a configuration to a process that runs until it is told to
+//! stop or cannot go on.
+//!
+//! HTTP listens before the log can be reached, so that probes see why nothing is served yet. `wiring` builds the
+//! parts, `shutdown` ends them.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpServer, middleware, web};
+use callboard_actors::{Arbiters, Node, Roles};
+use callboard_ports::admin::TopicDrift;
+use callboard_ports::tool::ToolRegistry;
+use callboard_stores::DataDir;
+
+use crate::cli::{Failure, Global, Outcome, ServeArgs, WorkerArgs};
+use crate::config::{Config, Loaded, Part};
+use crate::http::{Api, Rules, Running, guard, routes};
+use crate::shutdown::{self, Stop};
+use crate::wiring::{self, Engine};
+use crate::{settings, telemetry};
+
+/// How often an unreachable log is looked at again; the adapter asks with a back-off of its own.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// Threads of the runtime that tools' and models' HTTP clients live on: they wait more than they work.
+const HTTP_CLIENT_THREADS: usize = 2;
+
+/// What a process is, beside its configuration.
+struct Job {
+    /// `serve`, `worker-default`: tells the processes of one installation apart.
+    role: String,
+    worker: Option<WorkerArgs>,
+    listens: bool,
+}
+
+/// Runs the server.
+///
+/// # Errors
+/// [`Failure`], with the exit code of design §8.
+pub fn serve(global: &Global, args: &ServeArgs) -> Outcome {
+    let loaded = settings(global, &args.flags())?;
+    run(&loaded, Job { role: "serve".to_owned(), worker: None, listens: true })
+}
+
+/// Runs one role.
+///
+/// # Errors
+/// [`Failure`]; without brokers a worker has nobody to work for.
+pub fn worker(global: &Global, args: &WorkerArgs) -> Outcome {
+    let loaded = settings(global, &args.serve.flags())?;
+    if loaded.config.kafka.brokers.is_none() {
+        return Err(Failure::usage(
+            "a worker needs Kafka: name the brokers with --kafka-brokers HOST:PORT (on the embedded log `callboard serve` does everything)",
+        ));
+    }
+    let role = match (&args.pool, args.synthesis) {
+        (Some(pool), _) => format!("worker-{pool}"),
+        (None, true) => "worker-synthesis".to_owned(),
+        (None, false) => "worker-history".to_owned(),
+    };
+    run(&loaded, Job { role, worker: Some(args.clone()), listens: args.serve.listen.is_some() })
+}
+
+fn run(loaded: &Loaded, job: Job) -> Outcome {
+    let config = &loaded.config;
+    telemetry::start(&config.telemetry).map_err(Failure::usage)?;
+    check_exposure(config, job.listens)?;
+    let data = wiring::data_dir(config)?;
+    let listener = if job.listens { Some(bind(config)?) } else { None };
+    // A runtime apart: a slow model must not hold up an arbiter's timers.
+    let clients = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(HTTP_CLIENT_THREADS)
+        .thread_name("http-clients")
+        .enable_all()
+        .build()
+        .map_err(Failure::job)?;
+    let handle = clients.handle().clone();
+    let outcome = actix_web::rt::System::new().block_on(live(loaded, job, data, listener, handle));
+    clients.shutdown_background();
+    outcome
+}
+
+/// Beyond loopback everybody could read and write.
+fn check_exposure(config: &Config, listens: bool) -> Outcome {
+    let exposed = listens && !config.listen.ip().is_loopback();
+    if exposed && config.http.api_keys.0.is_empty() && !config.insecure {
+        return Err(Failure::usage(format!(
+            "listening on {} lets everybody in: set http.api_keys, or say --insecure",
+            config.listen
+        )));
+    }
+    Ok(())
+}
+
+fn bind(config: &Config) -> Result<TcpListener, Failure> {
+    let bound = TcpListener::bind(config.listen).and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+    bound.map_err(|error| {
+        if error.kind() == std::io::ErrorKind::AddrInUse {
+            Failure::usage(format!("{} is in use; choose another address with --listen", config.listen))
+        } else {
+            Failure::usage(format!("cannot listen on {}: {error}", config.listen))
+        }
+    })
+}
+
+/// The process's life inside its actix system.
+async fn live(
+    loaded: &Loaded,
+    job: Job,
+    mut data: DataDir,
+    listener: Option<TcpListener>,
+    clients: tokio::runtime::Handle,
+) -> Outcome {
+    let config = &loaded.config;
+    let mut stop = Stop::listen().map_err(Failure::job)?;
+    announce_engine(loaded, &job);
+    let engine = wiring::engine(config, &data, &job.role)?;
+    let tools = wiring::tools(config, clients.clone())?;
+    let models = wiring::models(config, tools.clone(), clients).await?;
+    let roles = roles(config, &job, &tools)?;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = (cores / 2).max(1);
+    let api = web::Data::new(Api::new(Rules::of(config, job.worker.is_none())));
+    let server = match listener {
+        Some(listener) => {
+            let address = listener.local_addr().map_err(Failure::job)?;
+            tracing::info!("{}; open http://{address}", models.banner);
+            data.publish_address(&address.to_string()).map_err(Failure::usage)?;
+            Some(http(listener, api.clone(), threads, job.worker.is_none())?)
+        }
+        None => {
+            tracing::info!("{} works; it listens nowhere", job.role);
+            None
+        }
+    };
+    let started = tokio::select! {
+        biased;
+        () = stop.asked() => None,
+        ready = reach(config, &engine, &api) => Some(ready?),
+    };
+    let outcome = match started {
+        None => Ok(()),
+        Some(()) => {
+            let arbiters = Arbiters::start(threads);
+            let snapshots = wiring::snapshots(config, &data)?;
+            let parts = wiring::Parts { engine: engine.clone(), snapshots, tools, models, arbiters: arbiters.clone() };
+            let started = wiring::node(parts, roles, format!("{}-{}", data.node_id(), job.role));
+            let node = started.node.clone();
+            let reachable = { let engine = engine.clone(); Box::new(move || engine.unreachable()) };
+            api.run(Running {
+                node: node.clone(),
+                log: engine.log(),
+                clock: started.clock,
+                entropy: started.entropy,
+                unreachable: reachable,
+            });
+            let _heart = wiring::beat(&engine, arbiters.clone());
+            let outcome = until_the_end(&node, &mut stop).await;
+            api.stop();
+            tracing::info!("stopping: no new work is taken");
+            node.stop(shutdown::NODE_WITHIN).await;
+            arbiters.stop();
+            outcome
+        }
+    };
+    api.stop();
+    if let Some(server) = server {
+        shutdown::server(&server).await;
+    }
+    drop(data);
+    if outcome.is_ok() {
+        tracing::info!("stopped");
+    }
+    outcome
+}
+
+/// Waits for a signal (an orderly end) or for what the node cannot survive.
+async fn until_the_end(node: &Node, stop: &mut Stop) -> Outcome {
+    tokio::select! {
+        biased;
+        () = stop.asked() => Ok(()),
+        fatal = node.failed() => {
+            tracing::error!(%fatal, "the node cannot go on");
+            Err(Failure::Fatal(fatal))
+        }
+    }
+}
+
+/// The first line: what carries the topics, and who said so.
+fn announce_engine(loaded: &Loaded, job: &Job) {
+    let config = &loaded.config;
+    let said_by = |key: &str| match loaded.origin(key) {
+        origin if origin == "default" => "the default".to_owned(),
+        origin => format!("from {origin}"),
+    };
+    match &config.kafka.brokers {
+        Some(brokers) => {
+            let prefix = &config.kafka.topic_prefix;
+            let prefix = if prefix.is_empty() { String::new() } else { format!(", topics {prefix}*") };
+            tracing::info!("{} on Kafka at {} ({}){prefix}", job.role, brokers.0, said_by("kafka.brokers"));
+        }
+        None => {
+            let folder = wiring::log_folder(config);
+            tracing::info!("{} on the embedded log at {} ({})", job.role, folder.display(), said_by("data_dir"));
+        }
+    }
+}
+
+fn roles(config: &Config, job: &Job, tools: &Arc<callboard_tools::Registry>) -> Result<Roles, Failure> {
+    let mut pools: Vec<String> = tools.specs().iter().map(|spec| spec.pool.to_string()).collect();
+    // Requests without a pool header belong to `default`, which therefore always exists.
+    pools.push("default".to_owned());
+    pools.sort();
+    pools.dedup();
+    let history = || Some(config.data_dir.join("history.json"));
+    let Some(worker) = &job.worker else {
+        let without = |part| config.without.contains(&part);
+        return Ok(Roles {
+            host: true,
+            pools: if without(Part::Tools) { Vec::new() } else { pools },
+            synthesis: !without(Part::Synthesis),
+            history: if without(Part::History) { None } else { history() },
+        });
+    };
+    if let Some(pool) = &worker.pool
+        && !pools.contains(pool)
+    {
+        return Err(Failure::usage(format!("no tool belongs to pool {pool:?}; there are {}", pools.join(", "))));
+    }
+    Ok(Roles {
+        host: false,
+        pools: worker.pool.iter().cloned().collect(),
+        synthesis: worker.synthesis,
+        history: if worker.history { history() } else { None },
+    })
+}
+
+fn http(
+    listener: TcpListener,
+    api: web::Data<Api>,
+    workers: usize,
+    conversations: bool,
+) -> Result<ServerHandle, Failure> {
+    let app = move || {
+        App::new()
+            .app_data(api.clone())
+            .wrap(middleware::from_fn(guard))
+            .configure(|config| routes(config, conversations))
+    };
+    let server = HttpServer::new(app)
+        .workers(workers)
+        // Signals are this module's business: the node ends before its face.
+        .disable_signals()
+        .shutdown_timeout(shutdown::HTTP_WITHIN.as_secs())
+        .listen(listener)
+        .map_err(Failure::job)?
+        .run();
+    let handle = server.handle();
+    actix_web::rt::spawn(server);
+    Ok(handle)
+}
+
+/// Waits until the log can be reached and its topics are there.
+async fn reach(config: &Config, engine: &Engine, api: &Api) -> Outcome {
+    while let Some(why) = engine.unreachable() {
+        api.starting(&why);
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    api.starting("the topics are being looked at");
+    wiring::topics(config, engine, |why| api.starting(why)).await
+}
+
+/// A difference as one line.
+#[must_use]
+pub fn drift_line(drift: &TopicDrift) -> String {
+    let weight = if drift.fatal { "fatal" } else { "warning" };
+    format!("{weight}: {}: {} should be {}, is {}", drift.topic, drift.what, drift.wanted, drift.found)
+}

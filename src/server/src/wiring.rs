@@ -1,0 +1,347 @@
+//! The only place that names adapters and actors together: from a configuration to a running node.
+//!
+//! `storage` opens what is durable, `Models` and tools are built beside it, `node` starts the actors on all of
+//! them. Used by `serve` (a node), `offline` (storage alone) and `doctor` (the parts one by one).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use callboard_actors::{Arbiters, BlockingThreads, Limits, Node, Ports, Roles};
+use callboard_domain::event::TurnLimits;
+use callboard_models::{Built, ModelsConfig};
+use callboard_ports::clock::{Clock, Entropy};
+use callboard_ports::inbox::Inbox;
+use callboard_ports::log::Log;
+use callboard_ports::snapshot::SnapshotStore;
+use callboard_ports::tool::ToolRegistry;
+use callboard_stores::{DataDir, EmbeddedLog, EmbeddedOptions, Engine as SnapshotsOf, Fsync};
+use callboard_tools::{Registry, ToolsConfig};
+use tokio::runtime::Handle;
+
+use crate::cli::Failure;
+use crate::config::{Config, FsyncMode, SnapshotEngine};
+use crate::system::{SystemClock, UuidEntropy};
+
+/// Layout of the data folder that this build writes.
+const DATA_FORMAT: u32 = 1;
+/// Files are small and rare (`history.json`): two threads never wait for each other.
+const BLOCKING_THREADS: usize = 2;
+
+/// Claims the data folder.
+///
+/// # Errors
+/// When it is held by another process, cannot be written or is of a newer format.
+pub fn data_dir(config: &Config) -> Result<DataDir, Failure> {
+    DataDir::acquire(&config.data_dir, DATA_FORMAT).map_err(Failure::usage)
+}
+
+/// Where the server that holds a data folder listens.
+#[must_use]
+pub fn holder_address(folder: &Path) -> Option<String> {
+    DataDir::address_of_holder(folder)
+}
+
+/// What carries the topics.
+#[derive(Clone)]
+pub enum Engine {
+    Embedded(Arc<EmbeddedLog>),
+    #[cfg(feature = "kafka")]
+    Kafka(Arc<callboard_kafka::KafkaLog>),
+}
+
+impl Engine {
+    #[must_use]
+    pub fn log(&self) -> Arc<dyn Log> {
+        match self {
+            Self::Embedded(log) => log.clone(),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => log.clone(),
+        }
+    }
+
+    fn inbox(&self) -> Arc<dyn Inbox> {
+        match self {
+            Self::Embedded(log) => log.clone(),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => log.clone(),
+        }
+    }
+
+    /// Why nothing can be reached now; always reachable without brokers.
+    #[must_use]
+    pub fn unreachable(&self) -> Option<String> {
+        match self {
+            Self::Embedded(_) => None,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => {
+                let status = log.status();
+                let why = status.problem.map(|problem| format!(": {problem}")).unwrap_or_default();
+                (!status.reachable).then(|| format!("no Kafka broker of {} is reachable{why}", status.brokers))
+            }
+        }
+    }
+}
+
+/// Opens the log that the configuration names; on Kafka as `role` (`serve`, `worker-default`, …).
+///
+/// # Errors
+/// When the folder's log is damaged, of another format or partition count, or the settings cannot work. That
+/// brokers are away is no error.
+pub fn engine(config: &Config, data: &DataDir, role: &str) -> Result<Engine, Failure> {
+    match &config.kafka.brokers {
+        Some(brokers) => kafka(config, brokers, data.node_id(), role),
+        None => {
+            let options = EmbeddedOptions {
+                partitions: config.kafka.partitions,
+                fsync: match config.log.fsync {
+                    FsyncMode::Always => Fsync::Always,
+                    FsyncMode::Group => Fsync::Group,
+                    FsyncMode::Never => Fsync::Never,
+                },
+                ..EmbeddedOptions::default()
+            };
+            let log = EmbeddedLog::open(&log_folder(config), options).map_err(Failure::usage)?;
+            Ok(Engine::Embedded(Arc::new(log)))
+        }
+    }
+}
+
+/// Where the embedded log lies.
+#[must_use]
+pub fn log_folder(config: &Config) -> PathBuf {
+    config.data_dir.join("log")
+}
+
+#[cfg(feature = "kafka")]
+fn kafka(config: &Config, brokers: &crate::config::Brokers, node_id: &str, role: &str) -> Result<Engine, Failure> {
+    Ok(Engine::Kafka(kafka_log(config, brokers, node_id, role)?))
+}
+
+/// Connects to Kafka; brokers that are away are waited for.
+///
+/// # Errors
+/// When the settings cannot work whatever the brokers do.
+#[cfg(feature = "kafka")]
+pub fn kafka_log(
+    config: &Config,
+    brokers: &crate::config::Brokers,
+    node_id: &str,
+    role: &str,
+) -> Result<Arc<callboard_kafka::KafkaLog>, Failure> {
+    use crate::config::GroupProtocol;
+    let mut kafka = callboard_kafka::KafkaConfig::new(brokers.0.as_str(), node_id);
+    kafka.topic_prefix.clone_from(&config.kafka.topic_prefix);
+    role.clone_into(&mut kafka.client_role);
+    kafka.static_membership = config.kafka.static_membership;
+    kafka.group_protocol = match config.kafka.group_protocol {
+        GroupProtocol::Classic => callboard_kafka::GroupProtocol::Classic,
+        GroupProtocol::Consumer => callboard_kafka::GroupProtocol::Consumer,
+    };
+    kafka.partitions = config.kafka.partitions;
+    kafka.properties.clone_from(&config.kafka.properties);
+    kafka.create_topics = config.kafka.create_topics;
+    callboard_kafka::KafkaLog::connect(kafka).map_err(Failure::usage)
+}
+
+#[cfg(not(feature = "kafka"))]
+fn kafka(_: &Config, brokers: &crate::config::Brokers, _: &str, _: &str) -> Result<Engine, Failure> {
+    Err(Failure::usage(format!("this build has no Kafka; it cannot use the brokers {}", brokers.0)))
+}
+
+/// Opens the snapshot store. What does not verify is moved aside and rebuilt from the log.
+///
+/// # Errors
+/// When the folder cannot be used at all.
+pub fn snapshots(config: &Config, data: &DataDir) -> Result<Arc<dyn SnapshotStore>, Failure> {
+    let engine = match config.snapshots.engine {
+        SnapshotEngine::Sled => SnapshotsOf::Sled,
+        SnapshotEngine::Fjall => SnapshotsOf::Fjall,
+    };
+    callboard_stores::open_snapshots(engine, data.path()).map_err(Failure::usage)
+}
+
+/// The limits that every new turn gets.
+#[must_use]
+pub fn turn_limits(config: &Config) -> TurnLimits {
+    TurnLimits {
+        planning_timeout_ms: config.turns.planning_timeout_ms,
+        synthesis_timeout_ms: config.turns.synthesis_timeout_ms,
+        turn_timeout_ms: config.turns.turn_timeout_ms,
+        max_rounds: config.planner.max_rounds,
+    }
+}
+
+/// The tools; their requests run on `http`.
+///
+/// # Errors
+/// A setting of `tools.*` that is wrong.
+pub fn tools(config: &Config, http: Handle) -> Result<Arc<Registry>, Failure> {
+    let written = serde_json::to_value(&config.tools).map_err(Failure::usage)?;
+    let settings: ToolsConfig =
+        serde_json::from_value(written).map_err(|e| Failure::usage(format!("tools: {e}")))?;
+    Registry::build(&settings, turn_limits(config), http).map(Arc::new).map_err(Failure::usage)
+}
+
+/// Planner and synthesizer as configured; looks whether a model server answers.
+///
+/// # Errors
+/// A setting of `models.*` that is wrong.
+pub async fn models(config: &Config, tools: Arc<dyn ToolRegistry>, http: Handle) -> Result<Built, Failure> {
+    let settings = ModelsConfig::default();
+    callboard_models::build(settings, tools, http).await.map_err(Failure::usage)
+}
+
+/// Everything a node is started on.
+pub struct Parts {
+    pub engine: Engine,
+    pub snapshots: Arc<dyn SnapshotStore>,
+    pub tools: Arc<Registry>,
+    pub models: Built,
+    pub arbiters: Arc<Arbiters>,
+}
+
+/// A started node and the clocks that HTTP shares with it.
+pub struct Started {
+    pub node: Node,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Starts the actors.
+#[must_use]
+pub fn node(parts: Parts, roles: Roles, worker_name: String) -> Started {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let entropy: Arc<dyn Entropy> = Arc::new(UuidEntropy::new());
+    let ports = Ports {
+        log: parts.engine.log(),
+        inbox: parts.engine.inbox(),
+        snapshots: parts.snapshots,
+        planner: parts.models.planner,
+        synthesizer: parts.models.synthesizer,
+        tools: parts.tools,
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        placement: parts.arbiters,
+        blocking: BlockingThreads::start(BLOCKING_THREADS),
+    };
+    let node = callboard_actors::start(ports, roles, Limits::default(), worker_name);
+    Started { node, clock, entropy }
+}
+
+/// Saves what a damaged embedded log still holds, and says what was cut.
+///
+/// # Errors
+/// When nothing can be saved.
+pub fn repair_log(config: &Config) -> Result<String, Failure> {
+    let report = callboard_stores::repair_log(&log_folder(config)).map_err(Failure::job)?;
+    Ok(report.to_string())
+}
+
+/// Looks at Kafka's topics: missing ones are created where that is allowed, drift that would break the meaning
+/// of the log refuses the start, the rest is warned of. `waiting` hears why it takes longer.
+///
+/// # Errors
+/// The difference, and the command that mends it.
+#[cfg(feature = "kafka")]
+pub async fn topics(config: &Config, engine: &Engine, waiting: impl Fn(&str)) -> Result<(), Failure> {
+    use callboard_ports::admin::TopicAdmin;
+    use std::time::Duration;
+
+    /// As long as brokers elect controllers and leaders; meanwhile readiness says what is waited for.
+    const ASK_AGAIN: Duration = Duration::from_secs(1);
+    let Engine::Kafka(kafka) = engine else { return Ok(()) };
+    let mut applied = false;
+    loop {
+        let drift = match kafka.diff().await {
+            Ok(drift) => drift,
+            Err(error) => {
+                waiting(&format!("Kafka does not describe its topics: {error}"));
+                tokio::time::sleep(ASK_AGAIN).await;
+                continue;
+            }
+        };
+        let missing = drift.iter().any(|one| one.what == "missing");
+        if missing && kafka.may_create_topics() && !applied {
+            match kafka.apply().await {
+                Ok(done) => {
+                    done.iter().for_each(|line| tracing::info!("topics: {line}"));
+                    applied = true;
+                }
+                Err(error) => {
+                    waiting(&format!("the topics cannot be created yet: {error}"));
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+            }
+            continue;
+        }
+        for one in drift.iter().filter(|one| !one.fatal && one.what != "missing") {
+            tracing::warn!("topics: {}", crate::serve::drift_line(one));
+        }
+        let fatal: Vec<String> =
+            drift.iter().filter(|one| one.fatal || one.what == "missing").map(crate::serve::drift_line).collect();
+        if fatal.is_empty() {
+            return Ok(());
+        }
+        let brokers = config.kafka.brokers.as_ref().map_or("", |brokers| &brokers.0);
+        return Err(Failure::usage(format!(
+            "the topics are not as declared: {}; `callboard topics apply --kafka-brokers {brokers}` mends what can be mended",
+            fatal.join("; ")
+        )));
+    }
+}
+
+/// The embedded log makes its topics itself.
+///
+/// # Errors
+/// Never.
+#[cfg(not(feature = "kafka"))]
+pub async fn topics(_: &Config, _: &Engine, _: impl Fn(&str)) -> Result<(), Failure> {
+    Ok(())
+}
+
+/// Beats Kafka's heart while every arbiter answers: a wedged process must not keep its partitions. Ends when the
+/// value is dropped.
+#[must_use]
+pub fn beat(engine: &Engine, arbiters: Arc<Arbiters>) -> Heart {
+    #[cfg(feature = "kafka")]
+    if let Engine::Kafka(kafka) = engine {
+        return Heart(Some(tokio::spawn(beats(kafka.heartbeat(), arbiters))));
+    }
+    let _ = (engine, arbiters);
+    Heart(None)
+}
+
+/// See [`beat`].
+pub struct Heart(Option<tokio::task::JoinHandle<()>>);
+
+impl Drop for Heart {
+    fn drop(&mut self) {
+        if let Some(task) = self.0.take() {
+            task.abort();
+        }
+    }
+}
+
+#[cfg(feature = "kafka")]
+async fn beats(heart: Arc<callboard_kafka::Heartbeat>, arbiters: Arc<Arbiters>) {
+    use callboard_ports::placement::Placement;
+    use std::time::Duration;
+
+    /// Well below the 5 s after which memberships give their partitions back.
+    const EVERY: Duration = Duration::from_millis(500);
+    loop {
+        for index in 0..arbiters.arbiters() {
+            let (answer, answered) = tokio::sync::oneshot::channel();
+            let job = Box::new(move || -> futures_util::future::LocalBoxFuture<'static, ()> {
+                Box::pin(async move {
+                    let _ = answer.send(());
+                })
+            });
+            if !arbiters.spawn_on(index, job) || answered.await.is_err() {
+                return;
+            }
+        }
+        heart.beat();
+        tokio::time::sleep(EVERY).await;
+    }
+}
