@@ -24,7 +24,9 @@ pub async fn from_log(
 ) -> Result<HistoryView, LogError> {
     let mut turns: VecDeque<HistoryTurn> = VecDeque::new();
     let state = fold(conversation, None, records, |state, record, changed| {
-        let (Readable::Event(event), Some(command), true) = (&record.body, &record.command, changed) else { return };
+        let (Readable::Event(event), Some(command), true) = (&record.body, &record.command, changed) else {
+            return;
+        };
         let ended: Option<(&str, Option<Arc<str>>)> = match event {
             Event::UserQueryReceived(body) => {
                 turns.push_back(HistoryTurn {

@@ -7,12 +7,14 @@
 pub mod cli;
 pub mod compare;
 pub mod config;
+mod heart;
 mod history;
 pub mod http;
 mod offline;
 mod records;
 pub mod serve;
 mod shutdown;
+mod startup;
 pub mod system;
 mod telemetry;
 pub mod wiring;

@@ -92,7 +92,8 @@ impl Offline {
     /// When the log cannot be read, or has no such conversation.
     pub async fn history(&self, id: &str) -> Result<Value, Failure> {
         let id = ConversationId::new(id).map_err(Failure::usage)?;
-        let found = history::from_log(&id, self.records(&id).await?, MAX_TURNS).await.map_err(Failure::job)?;
+        let found =
+            history::from_log(&id, self.records(&id).await?, MAX_TURNS).await.map_err(Failure::job)?;
         if found.turns.is_empty() {
             return Err(Failure::job(format!("there is no conversation {id}")));
         }
@@ -138,10 +139,7 @@ impl Offline {
         Ok(state)
     }
 
-    async fn records(
-        &self,
-        id: &ConversationId,
-    ) -> Result<mpsc::Receiver<Result<Batch, LogError>>, Failure> {
+    async fn records(&self, id: &ConversationId) -> Result<mpsc::Receiver<Result<Batch, LogError>>, Failure> {
         let partition = partition_of(id.as_str().as_bytes(), self.log.partitions());
         self.partition(partition, Some(id.to_string())).await
     }

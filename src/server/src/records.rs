@@ -48,7 +48,12 @@ pub fn recorded<'a>(batch: &'a Batch, id: &'a ConversationId) -> impl Iterator<I
     let of_this = |record: &&Record| record.key == id.as_str().as_bytes();
     batch.records.iter().filter(of_this).filter_map(|record| {
         let (meta, body) = wire::read_event(&record.key, &record.value).ok()?;
-        Some(Recorded { offset: record.offset, timestamp_ms: record.timestamp_ms, command: meta.command, body })
+        Some(Recorded {
+            offset: record.offset,
+            timestamp_ms: record.timestamp_ms,
+            command: meta.command,
+            body,
+        })
     })
 }
 

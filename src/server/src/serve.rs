@@ -11,7 +11,6 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, middleware, web};
 use callboard_actors::{Arbiters, Node, Roles};
-use callboard_ports::admin::TopicDrift;
 use callboard_ports::tool::ToolRegistry;
 use callboard_stores::DataDir;
 
@@ -20,7 +19,7 @@ use crate::config::{Config, Loaded, Part};
 use crate::http::{Api, Rules, Running, guard, routes};
 use crate::shutdown::{self, Stop};
 use crate::wiring::{self, Engine};
-use crate::{settings, telemetry};
+use crate::{heart, settings, startup, telemetry};
 
 /// How often an unreachable log is looked at again; the adapter asks with a back-off of its own.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -95,7 +94,8 @@ fn check_exposure(config: &Config, listens: bool) -> Outcome {
 }
 
 fn bind(config: &Config) -> Result<TcpListener, Failure> {
-    let bound = TcpListener::bind(config.listen).and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+    let bound = TcpListener::bind(config.listen)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
     bound.map_err(|error| {
         if error.kind() == std::io::ErrorKind::AddrInUse {
             Failure::usage(format!("{} is in use; choose another address with --listen", config.listen))
@@ -145,10 +145,19 @@ async fn live(
         Some(()) => {
             let arbiters = Arbiters::start(threads);
             let snapshots = wiring::snapshots(config, &data)?;
-            let parts = wiring::Parts { engine: engine.clone(), snapshots, tools, models, arbiters: arbiters.clone() };
+            let parts = wiring::Parts {
+                engine: engine.clone(),
+                snapshots,
+                tools,
+                models,
+                arbiters: arbiters.clone(),
+            };
             let started = wiring::node(parts, roles, format!("{}-{}", data.node_id(), job.role));
             let node = started.node.clone();
-            let reachable = { let engine = engine.clone(); Box::new(move || engine.unreachable()) };
+            let reachable = {
+                let engine = engine.clone();
+                Box::new(move || engine.unreachable())
+            };
             api.run(Running {
                 node: node.clone(),
                 log: engine.log(),
@@ -156,7 +165,7 @@ async fn live(
                 entropy: started.entropy,
                 unreachable: reachable,
             });
-            let _heart = wiring::beat(&engine, arbiters.clone());
+            let _heart = heart::beat(&engine, arbiters.clone());
             let outcome = until_the_end(&node, &mut stop).await;
             api.stop();
             tracing::info!("stopping: no new work is taken");
@@ -203,7 +212,12 @@ fn announce_engine(loaded: &Loaded, job: &Job) {
         }
         None => {
             let folder = wiring::log_folder(config);
-            tracing::info!("{} on the embedded log at {} ({})", job.role, folder.display(), said_by("data_dir"));
+            tracing::info!(
+                "{} on the embedded log at {} ({})",
+                job.role,
+                folder.display(),
+                said_by("data_dir")
+            );
         }
     }
 }
@@ -227,7 +241,10 @@ fn roles(config: &Config, job: &Job, tools: &Arc<callboard_tools::Registry>) -> 
     if let Some(pool) = &worker.pool
         && !pools.contains(pool)
     {
-        return Err(Failure::usage(format!("no tool belongs to pool {pool:?}; there are {}", pools.join(", "))));
+        return Err(Failure::usage(format!(
+            "no tool belongs to pool {pool:?}; there are {}",
+            pools.join(", ")
+        )));
     }
     Ok(Roles {
         host: false,
@@ -269,12 +286,5 @@ async fn reach(config: &Config, engine: &Engine, api: &Api) -> Outcome {
         tokio::time::sleep(LOOK_AGAIN).await;
     }
     api.starting("the topics are being looked at");
-    wiring::topics(config, engine, |why| api.starting(why)).await
-}
-
-/// A difference as one line.
-#[must_use]
-pub fn drift_line(drift: &TopicDrift) -> String {
-    let weight = if drift.fatal { "fatal" } else { "warning" };
-    format!("{weight}: {}: {} should be {}, is {}", drift.topic, drift.what, drift.wanted, drift.found)
+    startup::topics(config, engine, |why| api.starting(why)).await
 }

@@ -33,7 +33,9 @@ impl Stop {
         if let Ok(mut again) = Self::listen() {
             actix_web::rt::spawn(async move {
                 again.next().await;
-                eprintln!("callboard: ended at once by a second signal; the log has everything that was accepted");
+                eprintln!(
+                    "callboard: ended at once by a second signal; the log has everything that was accepted"
+                );
                 std::process::exit(1);
             });
         }

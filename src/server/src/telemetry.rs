@@ -16,9 +16,9 @@ const USUAL: &str = "warn,callboard=info,callboard_actors=info,callboard_kafka=i
 /// # Errors
 /// A filter that cannot be read, with what is wrong in it.
 pub fn start(settings: &TelemetrySettings) -> Result<(), String> {
-    let variable = ["CALLBOARD_LOG", "RUST_LOG"]
-        .into_iter()
-        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()).map(|value| (name, value)));
+    let variable = ["CALLBOARD_LOG", "RUST_LOG"].into_iter().find_map(|name| {
+        std::env::var(name).ok().filter(|value| !value.is_empty()).map(|value| (name, value))
+    });
     let (origin, text) = match (variable, &settings.filter) {
         (Some((name, value)), _) => (name, value),
         (None, Some(filter)) => ("telemetry.filter", filter.clone()),

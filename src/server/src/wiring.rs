@@ -16,6 +16,7 @@ use callboard_ports::snapshot::SnapshotStore;
 use callboard_ports::tool::ToolRegistry;
 use callboard_stores::{DataDir, EmbeddedLog, EmbeddedOptions, Engine as SnapshotsOf, Fsync};
 use callboard_tools::{Registry, ToolsConfig};
+use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use crate::cli::Failure;
@@ -76,7 +77,8 @@ impl Engine {
             Self::Kafka(log) => {
                 let status = log.status();
                 let why = status.problem.map(|problem| format!(": {problem}")).unwrap_or_default();
-                (!status.reachable).then(|| format!("no Kafka broker of {} is reachable{why}", status.brokers))
+                (!status.reachable)
+                    .then(|| format!("no Kafka broker of {} is reachable{why}", status.brokers))
             }
         }
     }
@@ -101,7 +103,7 @@ pub fn engine(config: &Config, data: &DataDir, role: &str) -> Result<Engine, Fai
                 ..EmbeddedOptions::default()
             };
             let log = EmbeddedLog::open(&log_folder(config), options).map_err(Failure::usage)?;
-            Ok(Engine::Embedded(Arc::new(log)))
+            Ok(Engine::Embedded(log))
         }
     }
 }
@@ -113,7 +115,12 @@ pub fn log_folder(config: &Config) -> PathBuf {
 }
 
 #[cfg(feature = "kafka")]
-fn kafka(config: &Config, brokers: &crate::config::Brokers, node_id: &str, role: &str) -> Result<Engine, Failure> {
+fn kafka(
+    config: &Config,
+    brokers: &crate::config::Brokers,
+    node_id: &str,
+    role: &str,
+) -> Result<Engine, Failure> {
     Ok(Engine::Kafka(kafka_log(config, brokers, node_id, role)?))
 }
 
@@ -187,8 +194,21 @@ pub fn tools(config: &Config, http: Handle) -> Result<Arc<Registry>, Failure> {
 /// # Errors
 /// A setting of `models.*` that is wrong.
 pub async fn models(config: &Config, tools: Arc<dyn ToolRegistry>, http: Handle) -> Result<Built, Failure> {
-    let settings = ModelsConfig::default();
-    callboard_models::build(settings, tools, http).await.map_err(Failure::usage)
+    let written = json!({ "planner": { "order": config.planner.order }, "models": config.models });
+    let settings: ModelsConfig =
+        serde_json::from_value(without_nulls(written)).map_err(|e| Failure::usage(format!("models: {e}")))?;
+    callboard_models::build(&settings, tools, http).await.map_err(Failure::usage)
+}
+
+/// What is not set is left out, so that the adapter's own defaults stand.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let set = fields.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(set.map(|(name, value)| (name, without_nulls(value))).collect())
+        }
+        other => other,
+    }
 }
 
 /// Everything a node is started on.
@@ -224,7 +244,7 @@ pub fn node(parts: Parts, roles: Roles, worker_name: String) -> Started {
         placement: parts.arbiters,
         blocking: BlockingThreads::start(BLOCKING_THREADS),
     };
-    let node = callboard_actors::start(ports, roles, Limits::default(), worker_name);
+    let node = callboard_actors::start(ports, roles, Limits::default(), &worker_name);
     Started { node, clock, entropy }
 }
 
@@ -234,114 +254,5 @@ pub fn node(parts: Parts, roles: Roles, worker_name: String) -> Started {
 /// When nothing can be saved.
 pub fn repair_log(config: &Config) -> Result<String, Failure> {
     let report = callboard_stores::repair_log(&log_folder(config)).map_err(Failure::job)?;
-    Ok(report.to_string())
-}
-
-/// Looks at Kafka's topics: missing ones are created where that is allowed, drift that would break the meaning
-/// of the log refuses the start, the rest is warned of. `waiting` hears why it takes longer.
-///
-/// # Errors
-/// The difference, and the command that mends it.
-#[cfg(feature = "kafka")]
-pub async fn topics(config: &Config, engine: &Engine, waiting: impl Fn(&str)) -> Result<(), Failure> {
-    use callboard_ports::admin::TopicAdmin;
-    use std::time::Duration;
-
-    /// As long as brokers elect controllers and leaders; meanwhile readiness says what is waited for.
-    const ASK_AGAIN: Duration = Duration::from_secs(1);
-    let Engine::Kafka(kafka) = engine else { return Ok(()) };
-    let mut applied = false;
-    loop {
-        let drift = match kafka.diff().await {
-            Ok(drift) => drift,
-            Err(error) => {
-                waiting(&format!("Kafka does not describe its topics: {error}"));
-                tokio::time::sleep(ASK_AGAIN).await;
-                continue;
-            }
-        };
-        let missing = drift.iter().any(|one| one.what == "missing");
-        if missing && kafka.may_create_topics() && !applied {
-            match kafka.apply().await {
-                Ok(done) => {
-                    done.iter().for_each(|line| tracing::info!("topics: {line}"));
-                    applied = true;
-                }
-                Err(error) => {
-                    waiting(&format!("the topics cannot be created yet: {error}"));
-                    tokio::time::sleep(ASK_AGAIN).await;
-                }
-            }
-            continue;
-        }
-        for one in drift.iter().filter(|one| !one.fatal && one.what != "missing") {
-            tracing::warn!("topics: {}", crate::serve::drift_line(one));
-        }
-        let fatal: Vec<String> =
-            drift.iter().filter(|one| one.fatal || one.what == "missing").map(crate::serve::drift_line).collect();
-        if fatal.is_empty() {
-            return Ok(());
-        }
-        let brokers = config.kafka.brokers.as_ref().map_or("", |brokers| &brokers.0);
-        return Err(Failure::usage(format!(
-            "the topics are not as declared: {}; `callboard topics apply --kafka-brokers {brokers}` mends what can be mended",
-            fatal.join("; ")
-        )));
-    }
-}
-
-/// The embedded log makes its topics itself.
-///
-/// # Errors
-/// Never.
-#[cfg(not(feature = "kafka"))]
-pub async fn topics(_: &Config, _: &Engine, _: impl Fn(&str)) -> Result<(), Failure> {
-    Ok(())
-}
-
-/// Beats Kafka's heart while every arbiter answers: a wedged process must not keep its partitions. Ends when the
-/// value is dropped.
-#[must_use]
-pub fn beat(engine: &Engine, arbiters: Arc<Arbiters>) -> Heart {
-    #[cfg(feature = "kafka")]
-    if let Engine::Kafka(kafka) = engine {
-        return Heart(Some(tokio::spawn(beats(kafka.heartbeat(), arbiters))));
-    }
-    let _ = (engine, arbiters);
-    Heart(None)
-}
-
-/// See [`beat`].
-pub struct Heart(Option<tokio::task::JoinHandle<()>>);
-
-impl Drop for Heart {
-    fn drop(&mut self) {
-        if let Some(task) = self.0.take() {
-            task.abort();
-        }
-    }
-}
-
-#[cfg(feature = "kafka")]
-async fn beats(heart: Arc<callboard_kafka::Heartbeat>, arbiters: Arc<Arbiters>) {
-    use callboard_ports::placement::Placement;
-    use std::time::Duration;
-
-    /// Well below the 5 s after which memberships give their partitions back.
-    const EVERY: Duration = Duration::from_millis(500);
-    loop {
-        for index in 0..arbiters.arbiters() {
-            let (answer, answered) = tokio::sync::oneshot::channel();
-            let job = Box::new(move || -> futures_util::future::LocalBoxFuture<'static, ()> {
-                Box::pin(async move {
-                    let _ = answer.send(());
-                })
-            });
-            if !arbiters.spawn_on(index, job) || answered.await.is_err() {
-                return;
-            }
-        }
-        heart.beat();
-        tokio::time::sleep(EVERY).await;
-    }
+    Ok(report.lines.join("; "))
 }

@@ -80,8 +80,10 @@ impl Tool for Echo {
             let result = RawJson::of(&Echoed { text: arguments.text })
                 .map_err(|error| ToolError::new("internal", error.to_string(), false))?;
             if result.len_bytes() > MAX_RESULT_BYTES {
-                let message =
-                    format!("the text takes {} bytes; at most {MAX_RESULT_BYTES} are allowed", result.len_bytes());
+                let message = format!(
+                    "the text takes {} bytes; at most {MAX_RESULT_BYTES} are allowed",
+                    result.len_bytes()
+                );
                 return Err(ToolError::new("result_too_large", message, false));
             }
             Ok(result)

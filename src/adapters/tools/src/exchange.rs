@@ -93,7 +93,10 @@ async fn convert(http: Http, base: Url, arguments: Arguments) -> Result<RawJson,
         query.push(("symbols", to.as_str()));
     }
     let reply = http.get("exchange", address(&base, "/v1/latest", &query)).await?;
-    if matches!(reply.status, StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::BAD_REQUEST) {
+    if matches!(
+        reply.status,
+        StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::BAD_REQUEST
+    ) {
         return Err(unknown(&from, &to));
     }
     if !reply.status.is_success() {
@@ -102,7 +105,8 @@ async fn convert(http: Http, base: Url, arguments: Arguments) -> Result<RawJson,
     let rate = if from == to { Number::from(1) } else { rate(&reply.body, &from, &to)? };
     let exact = amount.as_f64().zip(rate.as_f64()).map(|(amount, rate)| amount * rate);
     let converted = exact.and_then(rounded).ok_or_else(|| {
-        let message = format!("{amount} {from} at a rate of {rate} is more than can be counted; use a smaller amount");
+        let message =
+            format!("{amount} {from} at a rate of {rate} is more than can be counted; use a smaller amount");
         ToolError::new("invalid_arguments", message, false)
     })?;
     let mut result = Map::from_iter([
@@ -129,7 +133,8 @@ fn rate(body: &Value, from: &str, to: &str) -> Result<Number, ToolError> {
 }
 
 fn unknown(from: &str, to: &str) -> ToolError {
-    let message = format!("there is no exchange rate from {from} to {to}; both must be ISO 4217 codes in daily trade");
+    let message =
+        format!("there is no exchange rate from {from} to {to}; both must be ISO 4217 codes in daily trade");
     ToolError::new("not_found", message, false)
 }
 

@@ -51,7 +51,11 @@ impl Http {
                 .redirect(Policy::custom(|attempt| {
                     let first = &attempt.previous()[0];
                     let same_host = attempt.url().host_str() == first.host_str();
-                    if same_host && attempt.previous().len() <= MAX_REDIRECTS { attempt.follow() } else { attempt.stop() }
+                    if same_host && attempt.previous().len() <= MAX_REDIRECTS {
+                        attempt.follow()
+                    } else {
+                        attempt.stop()
+                    }
                 }))
                 .user_agent(concat!("callboard/", env!("CARGO_PKG_VERSION")))
         };
@@ -95,7 +99,8 @@ impl Http {
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|error| transport(service, &place, &error))?;
             if body.len() + chunk.len() > MAX_BODY_BYTES {
-                let message = format!("the {service} service at {place} sent more than {MAX_BODY_BYTES} bytes");
+                let message =
+                    format!("the {service} service at {place} sent more than {MAX_BODY_BYTES} bytes");
                 return Err(ToolError::new("bad_response", message, false));
             }
             body.extend_from_slice(&chunk);
@@ -107,7 +112,10 @@ impl Http {
             return Err(ToolError::new("unavailable", message, true));
         }
         if status.is_redirection() {
-            let message = format!("the {service} service at {place} sends elsewhere ({}); set its new URL", status.as_u16());
+            let message = format!(
+                "the {service} service at {place} sends elsewhere ({}); set its new URL",
+                status.as_u16()
+            );
             return Err(ToolError::new("bad_response", message, false));
         }
         match body {
@@ -115,7 +123,8 @@ impl Http {
             // An error page need not be JSON; its status says enough.
             Err(_) if !status.is_success() => Ok(Fetched { status, body: Value::Null }),
             Err(_) => {
-                let message = format!("the {service} service at {place} answered with something that is not JSON");
+                let message =
+                    format!("the {service} service at {place} answered with something that is not JSON");
                 Err(ToolError::new("bad_response", message, false))
             }
         }
@@ -125,7 +134,8 @@ impl Http {
 impl Fetched {
     /// The error of a reply that is neither a success nor known to the tool.
     pub fn refusal(&self, service: &'static str) -> ToolError {
-        let message = format!("the {service} service answered {}{}", self.status.as_u16(), reason(&self.body));
+        let message =
+            format!("the {service} service answered {}{}", self.status.as_u16(), reason(&self.body));
         ToolError::new("refused", message, false)
     }
 }
@@ -166,14 +176,20 @@ pub(crate) fn base_url(tool: &'static str, key: &'static str, text: &str) -> Res
 /// What a service says about its error, where the usual services put it.
 fn reason(body: &Value) -> String {
     let words = ["reason", "message"].iter().find_map(|field| body[*field].as_str());
-    words.map_or_else(String::new, |words| format!(": {}", &words[..words.floor_char_boundary(MAX_REASON_BYTES)]))
+    words.map_or_else(String::new, |words| {
+        format!(": {}", &words[..words.floor_char_boundary(MAX_REASON_BYTES)])
+    })
 }
 
 /// Never shows the URL's path or query: a key may be in it.
 fn transport(service: &str, place: &str, error: &reqwest::Error) -> ToolError {
     let cause = innermost(error);
     if error.is_timeout() {
-        return ToolError::new("timeout", format!("the {service} service at {place} took too long: {cause}"), true);
+        return ToolError::new(
+            "timeout",
+            format!("the {service} service at {place} took too long: {cause}"),
+            true,
+        );
     }
     let what = if error.is_connect() { "could not be reached" } else { "broke off" };
     ToolError::new("unavailable", format!("the {service} service at {place} {what}: {cause}"), true)

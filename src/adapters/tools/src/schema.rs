@@ -29,9 +29,14 @@ impl ArgumentSchema {
         self.judge(arguments, |_| false)
     }
 
-    fn judge(&self, arguments: &RawJson, exempt: impl Fn(&ValidationError<'_>) -> bool) -> Result<(), String> {
-        let value: Value = serde_json::from_str(arguments.as_str())
-            .map_err(|error| format!("they cannot be read ({error}); nest less deeply and use smaller numbers"))?;
+    fn judge(
+        &self,
+        arguments: &RawJson,
+        exempt: impl Fn(&ValidationError<'_>) -> bool,
+    ) -> Result<(), String> {
+        let value: Value = serde_json::from_str(arguments.as_str()).map_err(|error| {
+            format!("they cannot be read ({error}); nest less deeply and use smaller numbers")
+        })?;
         let mut problems: Vec<String> = Vec::new();
         let mut more = 0_usize;
         for error in self.0.iter_errors(&value).filter(|error| !exempt(error)) {

@@ -35,7 +35,8 @@ pub(crate) struct Defaults {
 
 /// The spec of a pure tool.
 pub(crate) fn pure(defaults: Defaults, overrides: &Overrides) -> Result<ToolSpec, BuildError> {
-    let wrong = |key: &'static str, problem: String| BuildError::Setting { tool: defaults.name, key, problem };
+    let wrong =
+        |key: &'static str, problem: String| BuildError::Setting { tool: defaults.name, key, problem };
     let timeout_ms = overrides.timeout_ms.unwrap_or(defaults.timeout_ms);
     if timeout_ms == 0 || timeout_ms > MAX_TIMEOUT_MS {
         return Err(wrong("timeout_ms", format!("is {timeout_ms}; allowed are 1 to {MAX_TIMEOUT_MS}")));
@@ -58,7 +59,8 @@ pub(crate) fn pure(defaults: Defaults, overrides: &Overrides) -> Result<ToolSpec
         defaults.deadline_ms.max(all_attempts).min(MAX_DEADLINE_MS)
     });
     if deadline_ms < timeout_ms || deadline_ms > MAX_DEADLINE_MS {
-        let problem = format!("is {deadline_ms}; allowed are {timeout_ms} (its timeout_ms) to {MAX_DEADLINE_MS}");
+        let problem =
+            format!("is {deadline_ms}; allowed are {timeout_ms} (its timeout_ms) to {MAX_DEADLINE_MS}");
         return Err(wrong("deadline_ms", problem));
     }
     let concurrency = overrides.concurrency.unwrap_or(defaults.concurrency);

@@ -50,7 +50,7 @@ fn offsets_that_do_not_ascend_are_found() {
 
 #[test]
 fn an_id_used_again_beyond_its_memory_is_two_endings_of_one_turn() {
-    // 1,024 other commands make the fold forget the first; the same id is then a new turn. The audit remembers.
+    // 1,024 other commands make the fold forget the first; its id is then a new turn. The audit remembers.
     let mut records = log();
     let turn: Vec<Recorded> =
         records.iter().filter(|r| r.command == Some(crate::world::turn_id(0))).cloned().collect();

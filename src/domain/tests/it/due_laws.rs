@@ -12,9 +12,11 @@ use callboard_domain::time::Millis;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use crate::decide::{carry_out, question};
+use crate::plan_laws::planned;
 use crate::story::step;
 use crate::world::script::{Mood, Reply, Script, script};
-use crate::world::{World, bytes, recorded, replay};
+use crate::world::{START_MS, World, bytes, recorded, replay};
 
 /// What holds of `due` in every state and at every time; simulated hosts check it each time they look.
 pub fn assert_sane(state: &State, due: &Due, now: Millis) {
@@ -59,7 +61,7 @@ fn alone(state: &mut State, mut now: Millis) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn time_alone_ends_every_turn(
@@ -133,4 +135,16 @@ fn a_step_in_back_off_is_not_due_before_its_time() {
     let waiting = due(&failed_once, retry_at - 1);
     assert_eq!((waiting.effects, waiting.wake_at_ms), (vec![], Some(retry_at)));
     assert_eq!(codes(&due(&failed_once, retry_at)), ["Invoke"]);
+}
+
+#[test]
+fn a_waiting_turn_has_no_deadline_of_its_own() {
+    let mut state = planned(None);
+    carry_out(&mut state, &question("second")).unwrap();
+    assert_eq!(codes(&due(&state, START_MS + 4_000)), ["AskPlanner"]);
+    assert_eq!(
+        codes(&due(&state, START_MS + 600_000)),
+        ["planning_timeout"],
+        "one, that of the running turn"
+    );
 }

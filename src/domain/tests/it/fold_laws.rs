@@ -25,7 +25,7 @@ fn with_duplicate(log: &[Recorded], source: usize, at: usize) -> Vec<Recorded> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     /// G3. What the host held after each record is what a replay of that prefix gives, byte for byte, in the
     /// snapshot's form and as JSON; so is going on from a snapshot of any prefix.

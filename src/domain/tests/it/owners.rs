@@ -9,7 +9,7 @@ use crate::world::script::{Mood, Script, script};
 use crate::world::{World, bytes, gist, replay};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn two_owners_give_each_turn_one_ending(

@@ -46,7 +46,7 @@ fn cuts() -> impl Strategy<Value = Vec<(i64, From, bool)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     /// With outsiders that answer in time, whatever is killed when, every turn ends as it would have.
     #[test]

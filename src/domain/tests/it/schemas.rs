@@ -41,8 +41,8 @@ fn every_event_has_a_schema() {
     assert_eq!(described, Event::NAMES.iter().copied().collect());
 }
 
-/// Not a validator: that a stored record has no field that its schema does not name, and all required ones, down
-/// to the first level, is what drifts in practice.
+/// Not a validator: that a stored record has no field that its schema does not name, and all required ones,
+/// is what drifts in practice.
 #[test]
 fn golden_records_have_the_fields_of_their_schemas() {
     let golden = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v1"));

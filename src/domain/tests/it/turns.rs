@@ -6,6 +6,7 @@ use callboard_domain::event::{
 };
 use callboard_domain::limits::MAX_QUEUED_TURNS;
 use callboard_domain::plan::PlanReason;
+use callboard_domain::time::Millis;
 use callboard_domain::{CommandId, RawJson, apply};
 
 use crate::decide::{asked, carry_out, question};
@@ -14,7 +15,11 @@ use crate::world::tools::author;
 use crate::world::{START_MS, conversation, recorded, turn_id};
 
 fn say(state: &mut State, command: &CommandId, event: Event) -> Applied {
-    apply(state, &recorded(state.next_offset, START_MS, Some(command), event))
+    say_at(state, START_MS, command, event)
+}
+
+fn say_at(state: &mut State, at_ms: Millis, command: &CommandId, event: Event) -> Applied {
+    apply(state, &recorded(state.next_offset, at_ms, Some(command), event))
 }
 
 fn answer(version: u32) -> Event {
@@ -99,7 +104,7 @@ fn a_turn_that_is_to_end_does_not_turn_back_when_its_last_result_comes() {
     let Phase::Failing(cause) = state.open[0].phase.clone() else { panic!("a's failure fails the turn") };
     let since = state.open[0].phase_since_ms;
     let second = resulted(&state.open[0].versions[0].steps[1], error);
-    apply(&mut state, &recorded(state.next_offset, START_MS + 5_000, Some(&turn_id(0)), second));
+    say_at(&mut state, START_MS + 5_000, &turn_id(0), second);
     assert_eq!((&state.open[0].phase, state.open[0].phase_since_ms), (&Phase::Failing(cause), since));
 }
 
@@ -128,7 +133,7 @@ fn a_turns_clock_starts_when_it_becomes_the_running_one() {
     let mut state = planned(None);
     carry_out(&mut state, &question("second")).unwrap();
     assert_eq!(state.open[1].started_ms, None);
-    apply(&mut state, &recorded(state.next_offset, START_MS + 90_000, Some(&turn_id(0)), failed()));
+    say_at(&mut state, START_MS + 90_000, &turn_id(0), failed());
     assert_eq!(
         (state.open[0].started_ms, state.open[0].phase_since_ms),
         (Some(START_MS + 90_000), START_MS + 90_000)
@@ -139,8 +144,7 @@ fn a_turns_clock_starts_when_it_becomes_the_running_one() {
 #[test]
 fn the_folds_clock_never_goes_back() {
     let mut state = planned(None);
-    let early = recorded(state.next_offset, START_MS - 3_600_000, Some(&turn_id(0)), failed());
-    assert_eq!(apply(&mut state, &early), Applied::Changed);
+    assert_eq!(say_at(&mut state, START_MS - 3_600_000, &turn_id(0), failed()), Applied::Changed);
     assert_eq!((state.clock_ms, state.closed[0].closed_ms), (START_MS, START_MS));
 }
 

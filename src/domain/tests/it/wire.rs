@@ -2,6 +2,7 @@
 
 use callboard_domain::conversation::{Applied, Blocked, Ignored};
 use callboard_domain::due::due;
+use callboard_domain::event::{Event, UserQueryReceived};
 use callboard_domain::wire::{Readable, Stamp, read_command, read_event, read_request, write_event};
 use callboard_domain::{Recorded, State, apply};
 use proptest::prelude::*;
@@ -192,6 +193,21 @@ fn a_blocked_conversation_stays_blocked_where_it_is() {
     );
     let restored: State = postcard::from_bytes(&held).unwrap();
     assert_eq!(restored, state);
+}
+
+#[test]
+fn a_fingerprint_is_written_as_sixteen_digits_and_no_number() {
+    let Event::UserQueryReceived(mut accepted) =
+        crate::world::received(&crate::world::tools::Tools::default())
+    else {
+        unreachable!("a question is accepted")
+    };
+    for (hash, written) in [(1, "0000000000000001"), (u64::MAX, "ffffffffffffffff")] {
+        accepted.body_hash = hash;
+        let payload = Event::UserQueryReceived(accepted.clone()).payload().unwrap();
+        assert_eq!(payload.to_value()["body_hash"], json!(written));
+        assert_eq!(serde_json::from_str::<UserQueryReceived>(payload.as_str()).unwrap(), accepted);
+    }
 }
 
 /// Records that are nearly right: a real one with some bytes changed, cut or put in.

@@ -31,7 +31,10 @@ pub fn print(turn: &Value) -> Outcome {
     match turn["status"].as_str() {
         Some("answered") => say(turn["answer"].as_str().unwrap_or_default()),
         Some("pending") => {
-            eprintln!("no answer yet; the question is safe: `callboard inspect {}`", turn["conversation_id"].as_str().unwrap_or("?"));
+            eprintln!(
+                "no answer yet; the question is safe: `callboard inspect {}`",
+                turn["conversation_id"].as_str().unwrap_or("?")
+            );
             Ok(())
         }
         other => {
@@ -44,7 +47,12 @@ pub fn print(turn: &Value) -> Outcome {
 
 /// Asks, and waits up to `wait_s` for the turn to end. The same key goes with every attempt, so that a lost
 /// answer never makes a second turn.
-pub async fn ask(client: &Client, text: &str, conversation: Option<&str>, wait_s: u64) -> Result<Value, Failure> {
+pub async fn ask(
+    client: &Client,
+    text: &str,
+    conversation: Option<&str>,
+    wait_s: u64,
+) -> Result<Value, Failure> {
     let until = Instant::now() + Duration::from_secs(wait_s);
     let mut body = json!({ "message": text });
     if let Some(id) = conversation {
@@ -59,8 +67,11 @@ pub async fn ask(client: &Client, text: &str, conversation: Option<&str>, wait_s
     while turn["status"] == "pending" && Instant::now() < until {
         let left = until.saturating_duration_since(Instant::now()).as_secs().clamp(1, MOST_PER_REQUEST_S);
         let (id, command) = (turn["conversation_id"].as_str(), turn["command_id"].as_str());
-        let path =
-            format!("/v1/conversations/{}/turns/{}", segment(id.unwrap_or("")), segment(command.unwrap_or("")));
+        let path = format!(
+            "/v1/conversations/{}/turns/{}",
+            segment(id.unwrap_or("")),
+            segment(command.unwrap_or(""))
+        );
         turn = client.json(Request::get(&path).header("Prefer", format!("wait={left}"))).await?;
     }
     Ok(turn)

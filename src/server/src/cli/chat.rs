@@ -16,7 +16,9 @@ const WAIT_S: u64 = 120;
 pub fn run(global: &Global, args: &ChatArgs) -> Outcome {
     let client = Client::new(global)?;
     let conversation = args.conversation.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
-    eprintln!("conversation {conversation}; /plan shows the plan, /reset clears the context, an empty line ends");
+    eprintln!(
+        "conversation {conversation}; /plan shows the plan, /reset clears the context, an empty line ends"
+    );
     let stdin = std::io::stdin();
     let prompt = stdin.is_terminal();
     let mut lines = stdin.lock().lines();

@@ -62,7 +62,8 @@ impl Client {
         if reqwest::Url::parse(&server).is_err() {
             return Err(Failure::usage(format!("--server {server:?} is no URL; write http://HOST:PORT")));
         }
-        let http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).build().map_err(Failure::job)?;
+        let http =
+            reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).build().map_err(Failure::job)?;
         Ok(Self { http, server, api_key: global.api_key.clone() })
     }
 
@@ -87,7 +88,10 @@ impl Client {
         }
         builder.send().await.map_err(|error| {
             if error.is_connect() {
-                Failure::job(format!("no server at {}; start one with `callboard`, or name it with --server", self.server))
+                Failure::job(format!(
+                    "no server at {}; start one with `callboard`, or name it with --server",
+                    self.server
+                ))
             } else if error.is_timeout() {
                 Failure::job(format!("{} did not answer in time", self.server))
             } else {

@@ -37,7 +37,11 @@ pub fn run(global: &Global, args: &DoctorArgs) -> Outcome {
 fn folder(config: &Config) -> Vec<Finding> {
     let path = config.data_dir.display();
     if let Some(address) = wiring::holder_address(&config.data_dir) {
-        return vec![Finding { what: "data folder", ok: true, says: format!("{path} is in use by the server at {address}") }];
+        return vec![Finding {
+            what: "data folder",
+            ok: true,
+            says: format!("{path} is in use by the server at {address}"),
+        }];
     }
     let data = match wiring::data_dir(config) {
         Ok(data) => data,
@@ -59,8 +63,10 @@ async fn outside(config: &Config) -> Vec<Finding> {
     match wiring::tools(config, http.clone()) {
         Err(failure) => findings.push(Finding { what: "tools", ok: false, says: failure.to_string() }),
         Ok(tools) => {
-            let names: Vec<String> =
-                callboard_ports::tool::ToolRegistry::specs(&*tools).iter().map(|spec| spec.name.to_string()).collect();
+            let names: Vec<String> = callboard_ports::tool::ToolRegistry::specs(&*tools)
+                .iter()
+                .map(|spec| spec.name.to_string())
+                .collect();
             findings.push(Finding { what: "tools", ok: true, says: names.join(", ") });
             findings.push(match wiring::models(config, tools, http).await {
                 Ok(models) => Finding { what: "models", ok: true, says: models.banner },
@@ -75,7 +81,10 @@ async fn outside(config: &Config) -> Vec<Finding> {
 #[cfg(not(feature = "kafka"))]
 async fn kafka(config: &Config) -> Vec<Finding> {
     let wanted = config.kafka.brokers.as_ref();
-    wanted.map(|_| Finding { what: "Kafka", ok: false, says: "this build has none".to_owned() }).into_iter().collect()
+    wanted
+        .map(|_| Finding { what: "Kafka", ok: false, says: "this build has none".to_owned() })
+        .into_iter()
+        .collect()
 }
 
 #[cfg(feature = "kafka")]
@@ -96,9 +105,11 @@ async fn kafka(config: &Config) -> Vec<Finding> {
     }
     let mut findings = vec![Finding { what: "Kafka", ok: true, says: format!("{} is reachable", brokers.0) }];
     findings.push(match log.diff().await {
-        Ok(drift) if drift.is_empty() => Finding { what: "topics", ok: true, says: "are as declared".to_owned() },
+        Ok(drift) if drift.is_empty() => {
+            Finding { what: "topics", ok: true, says: "are as declared".to_owned() }
+        }
         Ok(drift) => {
-            let lines: Vec<String> = drift.iter().map(crate::serve::drift_line).collect();
+            let lines: Vec<String> = drift.iter().map(crate::startup::drift_line).collect();
             Finding { what: "topics", ok: !drift.iter().any(|one| one.fatal), says: lines.join("; ") }
         }
         Err(error) => Finding { what: "topics", ok: false, says: error.to_string() },

@@ -10,7 +10,9 @@ use crate::offline::Offline;
 pub fn run(global: &Global, args: &EventsArgs) -> Outcome {
     if global.offline {
         if args.follow {
-            return Err(Failure::usage("--follow needs a running server: nobody writes to a folder opened offline"));
+            return Err(Failure::usage(
+                "--follow needs a running server: nobody writes to a folder opened offline",
+            ));
         }
         return block_on(async {
             let offline = Offline::open(global).await?;
@@ -52,8 +54,16 @@ fn print(json: bool, line: &str, after: Option<u64>) -> Outcome {
         return say(line);
     }
     let kind = record["type"].as_str().unwrap_or("(unreadable)");
-    let words = if record["type"].is_null() { record["unreadable"].to_string() } else { record["payload"].to_string() };
+    let words = if record["type"].is_null() {
+        record["unreadable"].to_string()
+    } else {
+        record["payload"].to_string()
+    };
     // A terminal shows the beginning of a payload; --json shows it whole.
     let words: String = words.chars().take(160).collect();
-    say(&format!("{:>8}  {}  {kind:<24}  {words}", record["offset"], record["timestamp"].as_str().unwrap_or("")))
+    say(&format!(
+        "{:>8}  {}  {kind:<24}  {words}",
+        record["offset"],
+        record["timestamp"].as_str().unwrap_or("")
+    ))
 }

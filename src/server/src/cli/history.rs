@@ -59,7 +59,9 @@ fn show(global: &Global, history: &Value) -> Outcome {
     }
     for turn in history["turns"].as_array().unwrap_or(&Vec::new()) {
         say(&format!("{}. {}", turn["turn"], turn["message"].as_str().unwrap_or_default()))?;
-        let answer = turn["answer"].as_str().map_or_else(|| format!("({})", turn["status"].as_str().unwrap_or("?")), str::to_owned);
+        let answer = turn["answer"]
+            .as_str()
+            .map_or_else(|| format!("({})", turn["status"].as_str().unwrap_or("?")), str::to_owned);
         say(&format!("   {}", answer.replace('\n', "\n   ")))?;
     }
     Ok(())

@@ -15,15 +15,17 @@ pub fn table(plan: &Value) -> String {
         (Some(provider), None) => format!(", planned by {provider}"),
         _ => String::new(),
     };
-    let mut out = format!("turn {} version {}: {}{planner}\n", plan["turn"], plan["version"], text(&plan["status"]));
+    let mut out =
+        format!("turn {} version {}: {}{planner}\n", plan["turn"], plan["version"], text(&plan["status"]));
     let empty = Vec::new();
     let steps = plan["steps"].as_array().unwrap_or(&empty);
-    let mut rows = vec![["STEP", "TOOL", "STATUS", "TRIES", "AFTER", "ARGUMENTS", "RESULT"].map(str::to_owned)];
+    let mut rows =
+        vec![["STEP", "TOOL", "STATUS", "TRIES", "AFTER", "ARGUMENTS", "RESULT"].map(str::to_owned)];
     for step in steps {
         let result = if step["result"].is_null() { &step["error"]["message"] } else { &step["result"] };
-        let after = step["depends_on"].as_array().map_or_else(String::new, |ids| {
-            ids.iter().map(text).collect::<Vec<_>>().join(",")
-        });
+        let after = step["depends_on"]
+            .as_array()
+            .map_or_else(String::new, |ids| ids.iter().map(text).collect::<Vec<_>>().join(","));
         rows.push([
             text(&step["id"]),
             text(&step["tool"]),

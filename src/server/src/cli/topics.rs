@@ -36,7 +36,7 @@ pub fn run(global: &Global, command: TopicsCommand) -> Outcome {
         if global.json {
             say_json(&serde_json::to_value(&drift).unwrap_or_default())?;
         } else {
-            drift.iter().try_for_each(|one| say(&crate::serve::drift_line(one)))?;
+            drift.iter().try_for_each(|one| say(&crate::startup::drift_line(one)))?;
         }
         match drift.len() {
             0 if global.json => Ok(()),

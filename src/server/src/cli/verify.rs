@@ -33,7 +33,11 @@ pub fn run(global: &Global, args: &VerifyArgs) -> Outcome {
         say_json(&json!({ "equal": counts.equal, "different": counts.different, "failed": failed }))?;
     } else {
         let verdict = if different == 0 { "equal" } else { "NOT equal" };
-        say(&format!("{verdict}: {} conversations equal, {} different", counts.equal, counts.different.len()))?;
+        say(&format!(
+            "{verdict}: {} conversations equal, {} different",
+            counts.equal,
+            counts.different.len()
+        ))?;
         for id in counts.different.iter().take(SHOWN) {
             say(&format!("different: {id}"))?;
         }

@@ -91,10 +91,15 @@ pub fn load(
         figment = figment.merge(source);
     }
     let config: Config = figment.extract().map_err(|error| {
-        let origin = error.metadata.as_ref().map_or_else(|| DEFAULT.to_owned(), |found| found.name.to_string());
+        let origin =
+            error.metadata.as_ref().map_or_else(|| DEFAULT.to_owned(), |found| found.name.to_string());
         // A secret of the wrong type is not quoted.
         let secret = keys::is_secret(&error.path);
-        let problem = if secret { "is not of the right type".to_owned() } else { error.kind.to_string() };
+        let problem = if secret {
+            "is not of the right type".to_owned()
+        } else {
+            error.kind.to_string().replace("``", "`")
+        };
         ConfigError::Value { key: error.path.join("."), origin, problem }
     })?;
     check(&config, &figment)?;
@@ -113,7 +118,10 @@ fn check(config: &Config, figment: &Figment) -> Result<(), ConfigError> {
     }
     let most = callboard_domain::limits::MAX_VERSIONS;
     if !(1..=most).contains(&config.planner.max_rounds) {
-        return wrong("planner.max_rounds", format!("{} is not between 1 and {most}", config.planner.max_rounds));
+        return wrong(
+            "planner.max_rounds",
+            format!("{} is not between 1 and {most}", config.planner.max_rounds),
+        );
     }
     if config.http.wait_ms > 300_000 {
         return wrong("http.wait_ms", format!("{} is more than 300000", config.http.wait_ms));
@@ -123,7 +131,10 @@ fn check(config: &Config, figment: &Figment) -> Result<(), ConfigError> {
     }
     let prefix = &config.kafka.topic_prefix;
     if prefix.len() > 64 || !prefix.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
-        return wrong("kafka.topic_prefix", format!("{prefix:?} is not at most 64 letters, digits, '.', '_' or '-'"));
+        return wrong(
+            "kafka.topic_prefix",
+            format!("{prefix:?} is not at most 64 letters, digits, '.', '_' or '-'"),
+        );
     }
     let turns = [
         ("turns.planning_timeout_ms", config.turns.planning_timeout_ms),

@@ -6,6 +6,8 @@ mod load;
 mod settings;
 mod show;
 mod sources;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,8 +17,9 @@ use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, Loaded, load};
 pub use settings::{
-    ApiKeys, Brokers, EnginePart, FsyncMode, GroupProtocol, HttpSettings, KafkaSettings, LogSettings, ModelSettings, Models,
-    Part, PlannerSettings, SnapshotEngine, SnapshotSettings, TelemetrySettings, TurnSettings,
+    ApiKeys, Brokers, EnginePart, FsyncMode, GroupProtocol, HttpSettings, KafkaSettings, LogSettings, Models,
+    OllamaSettings, OpenAiSettings, Part, PlannerSettings, SnapshotEngine, SnapshotSettings,
+    TelemetrySettings, TurnSettings,
 };
 pub use show::{Shown, shown};
 pub use sources::{Environment, Flag};

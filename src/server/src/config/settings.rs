@@ -227,31 +227,46 @@ impl EnginePart {
     }
 }
 
-/// The model servers.
+/// The model servers. What is not set is the adapter's to choose.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Models {
-    pub ollama: ModelSettings,
-    pub openai: ModelSettings,
+    pub ollama: OllamaSettings,
+    pub openai: OpenAiSettings,
 }
 
-/// One model server.
+/// Ollama.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OllamaSettings {
+    /// Use this one, whether it answers now or later.
+    pub base_url: Option<String>,
+    /// As `OLLAMA_HOST` has it: used when it answers at the start.
+    pub host: Option<String>,
+    pub model: Option<String>,
+    pub timeout_ms: Option<u64>,
+    pub connect_timeout_ms: Option<u64>,
+}
+
+/// OpenAI, or any server with its API.
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct ModelSettings {
+pub struct OpenAiSettings {
     pub base_url: Option<String>,
     pub model: Option<String>,
     pub api_key: Option<String>,
+    pub timeout_ms: Option<u64>,
+    pub connect_timeout_ms: Option<u64>,
 }
 
-impl std::fmt::Debug for ModelSettings {
+impl std::fmt::Debug for OpenAiSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let key = self.api_key.as_ref().map(|_| "(secret)");
-        f.debug_struct("ModelSettings")
+        f.debug_struct("OpenAiSettings")
             .field("base_url", &self.base_url)
             .field("model", &self.model)
             .field("api_key", &key)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -123,12 +123,11 @@ pub fn environment(environment: &Environment) -> Vec<Source> {
         (&["OPENAI_API_KEY"][..], "models.openai.api_key"),
         (&["WEATHER_API_KEY"], "tools.weather.api_key"),
         (&["KAFKA_BROKERS", "KAFKA_BOOTSTRAP_SERVERS"], "kafka.brokers"),
-        (&["OLLAMA_HOST"], "models.ollama.base_url"),
+        (&["OLLAMA_HOST"], "models.ollama.host"),
     ];
     for (names, key) in foreign {
         let found = names.iter().find_map(|name| environment.get(name).map(|value| (*name, value)));
         let Some((name, value)) = found else { continue };
-        let value = if name == "OLLAMA_HOST" { ollama_url(value) } else { value.to_owned() };
         let path = key.split('.').map(str::to_owned).collect();
         out.push(Source {
             origin: format!("environment variable {name}"),
@@ -149,14 +148,6 @@ pub fn environment(environment: &Environment) -> Vec<Source> {
         out.push(Source { origin: format!("environment variable {name}"), leaves: vec![(path, value)] });
     }
     out
-}
-
-/// Ollama's own forms: `host`, `host:port`, `http://host:port`; a server's `0.0.0.0` is reached as loopback.
-fn ollama_url(written: &str) -> String {
-    let (scheme, rest) = written.split_once("://").unwrap_or(("http", written));
-    let rest = rest.trim_end_matches('/').replacen("0.0.0.0", "127.0.0.1", 1);
-    let has_port = rest.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    if has_port || scheme == "https" { format!("{scheme}://{rest}") } else { format!("{scheme}://{rest}:11434") }
 }
 
 /// A variable's text as its key wants it; what does not fit stays text and is refused with its origin.

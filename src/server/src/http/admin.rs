@@ -38,7 +38,11 @@ pub struct KillBody {
 #[utoipa::path(post, path = "/admin/v1/actors/kill", tag = "admin", request_body = KillBody,
     responses((status = 202, description = "It is being killed"), (status = 403, body = Problem, description = "Without --allow-chaos"),
               (status = 404, body = Problem)))]
-pub async fn kill(api: web::Data<Api>, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Problem> {
+pub async fn kill(
+    api: web::Data<Api>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
     let mut fields = body::fields(&request, payload, false).await?;
     fields.only(&["path", "how"])?;
     let (path, how): (String, KillHow) = (fields.need("path")?, fields.need("how")?);
@@ -48,10 +52,12 @@ pub async fn kill(api: web::Data<Api>, request: HttpRequest, payload: web::Paylo
     }
     if path == "/" && how == KillHow::Abort {
         tracing::warn!("killing this process as asked");
-        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).map_err(|error| {
-            tracing::error!(%error, "the process cannot kill itself");
-            Problem::internal()
-        })?;
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).map_err(
+            |error| {
+                tracing::error!(%error, "the process cannot kill itself");
+                Problem::internal()
+            },
+        )?;
     }
     tracing::warn!(path, ?how, "killing an actor as asked");
     api.running()?.node.kill(&path, how).await?;
@@ -113,11 +119,17 @@ pub struct LetterPath {
 #[utoipa::path(get, path = "/admin/v1/dead-letters/{id}", tag = "admin",
     params(("id" = String, Path, description = "TOPIC:PARTITION:OFFSET of the original")),
     responses((status = 200, body = DeadLetterDto), (status = 404, body = Problem)))]
-pub async fn one_dead_letter(api: web::Data<Api>, path: web::Path<LetterPath>) -> Result<HttpResponse, Problem> {
+pub async fn one_dead_letter(
+    api: web::Data<Api>,
+    path: web::Path<LetterPath>,
+) -> Result<HttpResponse, Problem> {
     let (letters, _) = dead_letters_of(api.running()?, true).await?;
     let found = letters.into_iter().find(|letter| letter.id == path.id);
     let letter = found.ok_or_else(|| {
-        Problem::not_found("unknown_dead_letter", format!("there is no dead letter {:?} among the newest", path.id))
+        Problem::not_found(
+            "unknown_dead_letter",
+            format!("there is no dead letter {:?} among the newest", path.id),
+        )
     })?;
     Ok(HttpResponse::Ok().json(letter))
 }

@@ -126,7 +126,10 @@ impl Api {
     /// 503 while there is no node, and once it stops.
     pub fn taking(&self) -> Result<&Running, Problem> {
         if self.is_stopping() {
-            return Err(Problem::unavailable("stopping", "this server is stopping; another will answer soon"));
+            return Err(Problem::unavailable(
+                "stopping",
+                "this server is stopping; another will answer soon",
+            ));
         }
         self.running()
     }

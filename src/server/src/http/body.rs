@@ -53,7 +53,8 @@ pub async fn fields(request: &HttpRequest, payload: web::Payload, optional: bool
 async fn read(mut payload: web::Payload) -> Result<BytesMut, Problem> {
     let mut bytes = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|e| Problem::bad_request("broken_body", format!("the body broke off: {e}")))?;
+        let chunk =
+            chunk.map_err(|e| Problem::bad_request("broken_body", format!("the body broke off: {e}")))?;
         if bytes.len() + chunk.len() > MAX_BODY_BYTES {
             let detail = format!("the body has more than {MAX_BODY_BYTES} bytes");
             let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail);

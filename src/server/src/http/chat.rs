@@ -122,7 +122,8 @@ async fn ask(
             if let std::task::Poll::Ready(early) = futures_util::poll!(&mut ended) {
                 return answer(running, early?, true).await;
             }
-            send::command(running, identity, &Command::UserQueryReceived(query), traceparent.as_deref()).await?;
+            send::command(running, identity, &Command::UserQueryReceived(query), traceparent.as_deref())
+                .await?;
             false
         }
     };
@@ -155,7 +156,11 @@ fn same_request(known: u64, sent: u64, is_turn: bool) -> Result<(), Problem> {
 }
 
 /// 200 with a turn that ended.
-pub(super) async fn answer(running: &Running, turn: TurnView, replayed: bool) -> Result<HttpResponse, Problem> {
+pub(super) async fn answer(
+    running: &Running,
+    turn: TurnView,
+    replayed: bool,
+) -> Result<HttpResponse, Problem> {
     let turn = whole(running, turn).await?;
     let mut response = HttpResponse::Ok();
     if replayed {

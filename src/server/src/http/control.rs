@@ -94,8 +94,11 @@ async fn cancel_turn(
     match tokio::time::timeout(prefer::wait(request, api.rules.wait), ended).await {
         Ok(Ok(turn)) => answer(running, turn, false).await,
         _ => {
-            let of_turn =
-                Identity { conversation: turn.conversation_id, command: turn.command_id, keyed: identity.keyed };
+            let of_turn = Identity {
+                conversation: turn.conversation_id,
+                command: turn.command_id,
+                keyed: identity.keyed,
+            };
             Ok(pending(running, &of_turn, false).await)
         }
     }

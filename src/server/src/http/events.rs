@@ -93,9 +93,10 @@ impl Source {
     /// The next records, in order.
     async fn next(&mut self) -> Option<Result<Vec<Record>, LogError>> {
         match self {
-            Self::Live(live) => live.recv().await.map(|item| {
-                item.map(|(batch, at)| batch.records.get(at).cloned().into_iter().collect())
-            }),
+            Self::Live(live) => live
+                .recv()
+                .await
+                .map(|item| item.map(|(batch, at)| batch.records.get(at).cloned().into_iter().collect())),
             Self::Log(log) => log.recv().await.map(|item| item.map(|batch| batch.records.to_vec())),
         }
     }

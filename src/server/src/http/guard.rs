@@ -13,7 +13,7 @@ use actix_web::{Error, HttpMessage, ResponseError, web};
 use futures_util::FutureExt;
 
 use super::api::{Api, Rules};
-use super::problem::{MEDIA, Problem};
+use super::problem::Problem;
 
 /// Who asks: the owner of the key, or `anonymous`.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub struct Principal(pub String);
 /// The middleware around all routes.
 ///
 /// # Errors
-/// Never: what goes wrong becomes an answer.
+/// A problem, which actix answers with: after a panic the request is gone, so that nothing else can.
 pub async fn guard<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
@@ -30,33 +30,30 @@ pub async fn guard<B: MessageBody + 'static>(
     let api = request.app_data::<web::Data<Api>>().cloned();
     let api = api.expect("the app is built with its Api");
     let answer = match admit(&api.rules, &request) {
-        Err(problem) => request.into_response(problem.error_response()),
+        Err(problem) => Ok(request.into_response(problem.error_response())),
         Ok(principal) => {
             request.extensions_mut().insert(principal);
-            let http_request = request.request().clone();
+            let path = request.path().to_owned();
             match AssertUnwindSafe(next.call(request)).catch_unwind().await {
-                Ok(Ok(response)) => with_reason(response.map_into_boxed_body()),
-                Ok(Err(error)) => {
-                    let response = error.error_response();
-                    with_reason(ServiceResponse::new(http_request, response))
-                }
+                Ok(answered) => answered.map(|response| with_reason(response.map_into_boxed_body())),
                 Err(_) => {
-                    tracing::error!(path = http_request.path(), "a handler panicked");
-                    ServiceResponse::new(http_request, Problem::internal().error_response())
+                    tracing::error!(path, "a handler panicked");
+                    Err(Problem::internal().into())
                 }
             }
         }
     };
-    let digit = usize::from(answer.status().as_u16() / 100).min(api.answers.len() - 1);
+    let status = answer.as_ref().map_or(StatusCode::INTERNAL_SERVER_ERROR, ServiceResponse::status);
+    let digit = usize::from(status.as_u16() / 100).min(api.answers.len() - 1);
     api.answers[digit].fetch_add(1, Ordering::Relaxed);
-    Ok(answer)
+    answer
 }
 
-/// An error without a problem gets one.
+/// An error without a reason of its own (actix's own have no body, or plain text) gets a problem.
 fn with_reason(response: ServiceResponse) -> ServiceResponse {
     let status = response.status();
     let media = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    if !(status.is_client_error() || status.is_server_error()) || media.starts_with(MEDIA) {
+    if !(status.is_client_error() || status.is_server_error()) || media.starts_with("application/") {
         return response;
     }
     let (request, _) = response.into_parts();
@@ -99,7 +96,12 @@ fn check_host(rules: &Rules, request: &ServiceRequest) -> Result<(), Problem> {
         let detail = format!("{what} {found:?} is neither loopback nor in http.allowed_hosts");
         Problem::new(StatusCode::FORBIDDEN, "host_not_allowed", detail).field(what)
     };
-    let text = |name| request.headers().get(name).map(|value: &actix_web::http::header::HeaderValue| value.to_str().unwrap_or(""));
+    let text = |name| {
+        request
+            .headers()
+            .get(name)
+            .map(|value: &actix_web::http::header::HeaderValue| value.to_str().unwrap_or(""))
+    };
     let authority = request.uri().authority().map(|authority| authority.as_str());
     let host = text(HOST).or(authority).unwrap_or("");
     if !allowed(rules, host) {
@@ -121,9 +123,10 @@ fn allowed(rules: &Rules, authority: &str) -> bool {
     };
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-        || rules.allowed_hosts.iter().any(|known| {
-            known.eq_ignore_ascii_case(host) || known.eq_ignore_ascii_case(authority)
-        })
+        || rules
+            .allowed_hosts
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(host) || known.eq_ignore_ascii_case(authority))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use actix_web::{HttpResponse, web};
 use callboard_actors::{MetricKind, MetricLine};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -32,7 +32,7 @@ pub async fn readyz(api: web::Data<Api>) -> HttpResponse {
         ReadyDto { ready: false, waiting_for: vec!["this server is stopping".to_owned()] }
     } else {
         match api.running() {
-            Err(problem) => ReadyDto { ready: false, waiting_for: vec![problem.detail] },
+            Err(problem) => ReadyDto { ready: false, waiting_for: vec![problem.detail.clone()] },
             Ok(running) => {
                 let mut readiness = running.node.readiness();
                 readiness.waiting_for.extend((running.unreachable)());
@@ -90,11 +90,7 @@ impl Collector for Lines {
             };
             let mut family = encoder.encode_descriptor(name, first.help, None, kind)?;
             for line in &lines {
-                if line.labels.is_empty() {
-                    number(line, family.encode_family(&NoLabelSet)?)?;
-                } else {
-                    number(line, family.encode_family(&line.labels)?)?;
-                }
+                number(line, family.encode_family(&line.labels)?)?;
             }
         }
         Ok(())

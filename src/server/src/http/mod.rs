@@ -16,15 +16,17 @@ mod page;
 mod prefer;
 mod problem;
 mod send;
+#[cfg(test)]
+mod tests;
 mod turn;
 
 use actix_web::dev::HttpServiceFactory;
 use actix_web::{HttpRequest, ResponseError, Route, guard as guards, web};
 
 pub use api::{Api, Rules, Running};
+pub use dto::HistoryDto;
 pub use guard::guard;
 pub use openapi::document as openapi_document;
-pub use dto::HistoryDto;
 pub use problem::Problem;
 
 fn get() -> Route {
@@ -47,12 +49,14 @@ async fn not_found(request: HttpRequest) -> actix_web::HttpResponse {
 pub fn routes(config: &mut web::ServiceConfig, conversations: bool) {
     const GET: &str = "GET, HEAD";
     config
-        .app_data(web::QueryConfig::default().error_handler(|error, _| {
-            Problem::bad_request("invalid_query", error.to_string()).into()
-        }))
-        .app_data(web::PathConfig::default().error_handler(|error, _| {
-            Problem::bad_request("invalid_path", error.to_string()).into()
-        }))
+        .app_data(
+            web::QueryConfig::default()
+                .error_handler(|error, _| Problem::bad_request("invalid_query", error.to_string()).into()),
+        )
+        .app_data(
+            web::PathConfig::default()
+                .error_handler(|error, _| Problem::bad_request("invalid_path", error.to_string()).into()),
+        )
         .service(resource("/healthz", GET, get().to(health::healthz)))
         .service(resource("/readyz", GET, get().to(health::readyz)))
         .service(resource("/metrics", GET, get().to(health::metrics)))

@@ -1,6 +1,8 @@
 //! `/`: the first page, whole in the binary; it loads nothing from anywhere else, and may not.
 
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use actix_web::{HttpRequest, HttpResponse};
 use rust_embed::RustEmbed;
 

@@ -34,7 +34,9 @@ mod tests {
     #[test]
     fn the_preferences_decide_the_wait() {
         let default = Duration::from_secs(15);
-        let of = |value: &str| wait(&TestRequest::default().insert_header(("prefer", value)).to_http_request(), default);
+        let of = |value: &str| {
+            wait(&TestRequest::default().insert_header(("prefer", value)).to_http_request(), default)
+        };
         assert_eq!(of("respond-async"), Duration::ZERO);
         assert_eq!(of("respond-async, wait=5"), Duration::from_secs(5));
         assert_eq!(of("wait=9999"), MAX_WAIT);

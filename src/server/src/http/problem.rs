@@ -11,11 +11,17 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// The media type of problems.
-pub const MEDIA: &str = "application/problem+json";
+const MEDIA: &str = "application/problem+json";
 
-/// What went wrong, for people (`detail`) and programs (`code`).
+/// What went wrong, for people (`detail`) and programs (`code`). Boxed: it travels as an error through every
+/// handler.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct Problem {
+#[serde(transparent)]
+pub struct Problem(Box<ProblemDetails>);
+
+/// The members of a problem.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ProblemDetails {
     /// `/problems/CODE`.
     pub r#type: String,
     pub title: String,
@@ -36,6 +42,14 @@ pub struct Problem {
     allow: Option<&'static str>,
 }
 
+impl std::ops::Deref for Problem {
+    type Target = ProblemDetails;
+
+    fn deref(&self) -> &ProblemDetails {
+        &self.0
+    }
+}
+
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.code, self.detail)
@@ -54,7 +68,7 @@ fn title(code: &str) -> String {
 impl Problem {
     #[must_use]
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(ProblemDetails {
             r#type: format!("/problems/{code}"),
             title: title(code),
             status: Some(status.as_u16()),
@@ -64,7 +78,7 @@ impl Problem {
             limit: None,
             retry_after_s: None,
             allow: None,
-        }
+        }))
     }
 
     #[must_use]
@@ -87,7 +101,7 @@ impl Problem {
     pub fn method_not_allowed(allow: &'static str) -> Self {
         let detail = format!("this resource takes {allow}");
         let mut problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
-        problem.allow = Some(allow);
+        problem.0.allow = Some(allow);
         problem
     }
 
@@ -99,19 +113,19 @@ impl Problem {
 
     #[must_use]
     pub fn field(mut self, field: &str) -> Self {
-        self.field = Some(field.to_owned());
+        self.0.field = Some(field.to_owned());
         self
     }
 
     #[must_use]
     pub fn limit(mut self, limit: usize) -> Self {
-        self.limit = Some(limit as u64);
+        self.0.limit = Some(limit as u64);
         self
     }
 
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after_s = Some(seconds);
+        self.0.retry_after_s = Some(seconds);
         self
     }
 
@@ -119,7 +133,7 @@ impl Problem {
     #[must_use]
     pub fn of_turn(error: &TurnError) -> Self {
         let mut problem = Self::new(StatusCode::OK, &error.code, &*error.message);
-        problem.status = None;
+        problem.0.status = None;
         problem
     }
 

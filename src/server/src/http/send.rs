@@ -75,7 +75,8 @@ pub fn identity(
         (Some(named), _) => ConversationId::new(named)?,
         (None, Some(key)) => {
             let hash = digest(&["conversation", principal, key]);
-            let id = uuid::Builder::from_custom_bytes(hash[..16].try_into().expect("16 of 32 bytes")).into_uuid();
+            let id =
+                uuid::Builder::from_custom_bytes(hash[..16].try_into().expect("16 of 32 bytes")).into_uuid();
             ConversationId::new(&id.to_string())?
         }
         (None, None) => ConversationId::new(&running.entropy.new_id())?,

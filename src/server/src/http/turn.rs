@@ -52,7 +52,9 @@ impl TurnName {
     pub fn find(&self, state: &State) -> Option<TurnView> {
         match self {
             Self::Command(id) => view::turn(state, id.as_str()),
-            Self::Number(number) => state.known_turn(*number).and_then(|known| view::turn(state, known.command.as_str())),
+            Self::Number(number) => {
+                state.known_turn(*number).and_then(|known| view::turn(state, known.command.as_str()))
+            }
             Self::Newest => Self::Number(state.turns).find(state),
         }
     }
@@ -73,12 +75,19 @@ pub async fn find(running: &Running, id: &ConversationId, name: &TurnName) -> Re
         let may_come = matches!(name, TurnName::Command(_)) && tokio::time::Instant::now() < until;
         if !may_come {
             return Err(match (name, turns) {
-                (_, 0) => Problem::not_found("unknown_conversation", format!("there is no conversation {id}")),
+                (_, 0) => {
+                    Problem::not_found("unknown_conversation", format!("there is no conversation {id}"))
+                }
                 (TurnName::Number(n), _) if *n <= turns => {
-                    let detail = format!("turn {n} of {turns} is no longer remembered by number; its events are in the log");
+                    let detail = format!(
+                        "turn {n} of {turns} is no longer remembered by number; its events are in the log"
+                    );
                     Problem::not_found("turn_forgotten", detail)
                 }
-                _ => Problem::not_found("unknown_turn", format!("conversation {id} has no such turn; it has {turns}")),
+                _ => Problem::not_found(
+                    "unknown_turn",
+                    format!("conversation {id} has no such turn; it has {turns}"),
+                ),
             });
         }
         tokio::time::sleep(LOOK_AGAIN).await;
@@ -93,7 +102,8 @@ pub async fn whole(running: &Running, mut turn: TurnView) -> Result<TurnView, Pr
     if turn.in_state {
         return Ok(turn);
     }
-    let (partition, key) = (running.node.partition_of(&turn.conversation_id), turn.conversation_id.to_string());
+    let (partition, key) =
+        (running.node.partition_of(&turn.conversation_id), turn.conversation_id.to_string());
     // Kafka's fetch may give more than was asked for; the range ends it.
     #[allow(clippy::single_range_in_vec_init, reason = "the port takes ranges")]
     let range = vec![turn.offset..turn.offset + 1];
@@ -119,7 +129,11 @@ pub async fn whole(running: &Running, mut turn: TurnView) -> Result<TurnView, Pr
     responses((status = 200, body = TurnDto), (status = 202, body = TurnDto, description = "Not ended yet"),
               (status = 404, body = Problem), (status = 503, body = Problem))
 )]
-pub async fn get(api: web::Data<Api>, request: HttpRequest, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
+pub async fn get(
+    api: web::Data<Api>,
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
     let running = api.running()?;
     let id = ConversationId::new(&path.0)?;
     let turn = find(running, &id, &TurnName::parse(&path.1)?).await?;
@@ -176,12 +190,19 @@ pub async fn newest_plan(
     plan_of(&api, &request, &path, &TurnName::Newest, &query).await
 }
 
-async fn plan_of(api: &Api, request: &HttpRequest, id: &str, name: &TurnName, query: &PlanQuery) -> Result<HttpResponse, Problem> {
+async fn plan_of(
+    api: &Api,
+    request: &HttpRequest,
+    id: &str,
+    name: &TurnName,
+    query: &PlanQuery,
+) -> Result<HttpResponse, Problem> {
     let running = api.running()?;
     let id = ConversationId::new(id)?;
     let turn = find(running, &id, name).await?;
     let (number, now_ms) = (turn.turn, running.clock.now_ms());
-    let mut plans: Vec<PlanView> = running.node.read(&id, move |state| view::plans(state, number, now_ms)).await?;
+    let mut plans: Vec<PlanView> =
+        running.node.read(&id, move |state| view::plans(state, number, now_ms)).await?;
     if plans.is_empty() {
         // The state has let go of it; right after its last event it still had it in full.
         let records = running.node.records(&id).await?;

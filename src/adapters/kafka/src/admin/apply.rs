@@ -10,21 +10,16 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::declared::Declared;
-use super::{Admin, Found, WAIT, options, wait_for};
+use super::{Admin, Found, Seen, WAIT, options, wait_for};
 use crate::error::unavailable;
 
 /// Does it and says what was done, a line each.
-pub(super) fn apply(
-    admin: &Admin<'_>,
-    declared: &[Declared],
-    found: &BTreeMap<String, Found>,
-    brokers: usize,
-) -> Result<Vec<String>, LogError> {
+pub(super) fn apply(admin: &Admin<'_>, declared: &[Declared], seen: &Seen) -> Result<Vec<String>, LogError> {
     let client = admin.client()?;
     let mut done = Vec::new();
     for topic in declared {
-        match found.get(&topic.name) {
-            None => done.push(create(&client, topic, brokers)?),
+        match seen.topics.get(&topic.name) {
+            None => done.push(create(&client, topic, seen.brokers)?),
             Some(found) => mend(&client, topic, found, &mut done)?,
         }
     }

@@ -1,21 +1,15 @@
 //! What differs between `topics.toml` and the cluster, and how bad that is.
 
-use std::collections::BTreeMap;
-
 use callboard_ports::admin::TopicDrift;
 
-use super::Found;
 use super::declared::Declared;
+use super::{Found, Seen};
 
 /// Differences in the order of declaration; empty when all is as declared.
-pub(super) fn diff(
-    declared: &[Declared],
-    found: &BTreeMap<String, Found>,
-    brokers: usize,
-) -> Vec<TopicDrift> {
+pub(super) fn diff(declared: &[Declared], seen: &Seen) -> Vec<TopicDrift> {
     let mut drifts = Vec::new();
     for topic in declared {
-        match found.get(&topic.name) {
+        match seen.topics.get(&topic.name) {
             None => drifts.push(TopicDrift {
                 topic: topic.name.clone(),
                 what: "missing".to_owned(),
@@ -24,7 +18,7 @@ pub(super) fn diff(
                 fatal: true,
                 mendable: true,
             }),
-            Some(found) => one(topic, found, brokers, &mut drifts),
+            Some(found) => one(topic, found, seen.brokers, &mut drifts),
         }
     }
     drifts
@@ -69,7 +63,7 @@ fn loses_records(name: &str, value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Found, Setting};
+    use super::super::{Found, Seen, Setting};
     use super::diff;
     use crate::admin::declared::needed;
     use crate::names::Names;
@@ -79,9 +73,9 @@ mod tests {
     fn losing_events_is_fatal_and_mendable_other_counts_are_fatal_and_not() {
         let declared = needed(8, &Names::new(""));
         assert!(
-            diff(&declared, &BTreeMap::new(), 1).iter().all(|d| d.what == "missing" && d.fatal && d.mendable)
+            diff(&declared, &Seen::default()).iter().all(|d| d.what == "missing" && d.fatal && d.mendable)
         );
-        let mut found: BTreeMap<String, Found> = declared
+        let found: BTreeMap<String, Found> = declared
             .iter()
             .map(|topic| {
                 let settings = topic.settings(1).into_iter();
@@ -89,20 +83,21 @@ mod tests {
                 (topic.name.clone(), Found { partitions: 8, replicas: 1, settings })
             })
             .collect();
-        assert!(diff(&declared, &found, 1).is_empty());
+        let mut seen = Seen { topics: found, brokers: 1 };
+        assert!(diff(&declared, &seen).is_empty());
 
-        let set = |found: &mut BTreeMap<String, Found>, topic: &str, name: &str, value: &str| {
+        let set = |seen: &mut Seen, topic: &str, name: &str, value: &str| {
             let setting = Setting { value: value.to_owned(), own: true };
-            found.get_mut(topic).expect("found").settings.insert(name.to_owned(), setting);
+            seen.topics.get_mut(topic).expect("found").settings.insert(name.to_owned(), setting);
         };
-        set(&mut found, "conversation-events", "cleanup.policy", "compact,delete");
-        set(&mut found, "conversation-events", "retention.ms", "1000");
-        set(&mut found, "user-commands", "retention.ms", "1000");
-        found.get_mut("synthesis-requests").expect("found").partitions = 9;
-        let drifts = diff(&declared, &found, 1);
-        let seen: Vec<_> = drifts.iter().map(|d| (&*d.topic, &*d.what, d.fatal, d.mendable)).collect();
+        set(&mut seen, "conversation-events", "cleanup.policy", "compact,delete");
+        set(&mut seen, "conversation-events", "retention.ms", "1000");
+        set(&mut seen, "user-commands", "retention.ms", "1000");
+        seen.topics.get_mut("synthesis-requests").expect("found").partitions = 9;
+        let drifts = diff(&declared, &seen);
+        let said: Vec<_> = drifts.iter().map(|d| (&*d.topic, &*d.what, d.fatal, d.mendable)).collect();
         assert_eq!(
-            seen,
+            said,
             [
                 ("conversation-events", "cleanup.policy", true, true),
                 ("conversation-events", "retention.ms", true, true),
@@ -110,6 +105,7 @@ mod tests {
                 ("user-commands", "retention.ms", false, true),
             ]
         );
-        assert!(diff(&declared, &found, 3).iter().any(|d| d.what == "replication" && !d.fatal));
+        seen.brokers = 3;
+        assert!(diff(&declared, &seen).iter().any(|d| d.what == "replication" && !d.fatal));
     }
 }

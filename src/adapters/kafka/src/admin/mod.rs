@@ -32,6 +32,14 @@ pub(crate) struct Admin<'a> {
     pub(crate) asker: &'a BaseConsumer<Events>,
 }
 
+/// The cluster as it is.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Those of the declared topics that exist.
+    topics: BTreeMap<String, Found>,
+    brokers: usize,
+}
+
 /// A topic as it is.
 #[derive(Debug)]
 struct Found {
@@ -50,17 +58,17 @@ struct Setting {
 
 impl Admin<'_> {
     pub(crate) fn diff(&self) -> Result<Vec<TopicDrift>, LogError> {
-        let (declared, found, brokers) = self.look()?;
-        Ok(diff::diff(&declared, &found, brokers))
+        let (declared, seen) = self.look()?;
+        Ok(diff::diff(&declared, &seen))
     }
 
     pub(crate) fn apply(&self) -> Result<Vec<String>, LogError> {
-        let (declared, found, brokers) = self.look()?;
-        apply::apply(self, &declared, &found, brokers)
+        let (declared, seen) = self.look()?;
+        apply::apply(self, &declared, &seen)
     }
 
-    /// The declared topics that are needed now, what of them exists, and how many brokers there are.
-    fn look(&self) -> Result<(Vec<Declared>, BTreeMap<String, Found>, usize), LogError> {
+    /// The declared topics that are needed now, and what there is of them.
+    fn look(&self) -> Result<(Vec<Declared>, Seen), LogError> {
         let declared = declared::needed(self.config.partitions, self.names);
         // All topics at once: asking for one by name could create it on a cluster that creates by itself.
         let metadata = self
@@ -78,7 +86,7 @@ impl Admin<'_> {
             }
         }
         self.read_settings(&mut found)?;
-        Ok((declared, found, metadata.brokers().len().max(1)))
+        Ok((declared, Seen { topics: found, brokers: metadata.brokers().len().max(1) }))
     }
 
     fn read_settings(&self, found: &mut BTreeMap<String, Found>) -> Result<(), LogError> {

@@ -132,11 +132,13 @@ impl Member {
             tracing::error!(group = self.group, "the process is wedged: its partitions are given back");
             self.lose_everything();
             self.go();
-        } else if !wedged && self.consumer.is_none() && !self.fenced {
-            if let Err(error) = self.open() {
-                tracing::error!(group = self.group, error = sentence(&error), "the member cannot be opened");
-                self.orders.bell.sleep(REOPEN);
-            }
+        } else if !wedged
+            && self.consumer.is_none()
+            && !self.fenced
+            && let Err(error) = self.open()
+        {
+            tracing::error!(group = self.group, error = sentence(&error), "the member cannot be opened");
+            self.orders.bell.sleep(REOPEN);
         }
         self.serve_changes();
         self.obey();

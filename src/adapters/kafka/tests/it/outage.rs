@@ -92,7 +92,7 @@ async fn nothing_acknowledged_is_lost_when_the_broker_is_killed() {
     assert!(acknowledged.len() > 200, "{}", acknowledged.len());
     assert!(acknowledged.windows(2).all(|pair| pair[0].1 < pair[1].1), "in order");
     let bounds = log.bounds(EVENTS, 0).await.unwrap();
-    let mut replay = log.replay(EVENTS, 0, vec![0..bounds.end], None);
+    let mut replay = log.replay(EVENTS, 0, std::iter::once(0..bounds.end).collect(), None);
     let mut found = std::collections::BTreeMap::new();
     while let Some(batch) = replay.recv().await {
         for record in batch.unwrap().records.iter() {

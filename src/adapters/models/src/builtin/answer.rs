@@ -74,7 +74,10 @@ fn subject(step: &StepReport) -> Option<Cow<'static, str>> {
 /// `17% of 2340 = 397.8`, `12 miles = 19.312128 km`
 fn math(value: &Value) -> Option<String> {
     let (expression, result) = (value["expression"].as_str()?, value["result"].as_str()?);
-    let asked = expression.rsplit_once(" to ").or_else(|| expression.rsplit_once(" in ")).map_or(expression, |(what, _)| what);
+    let asked = expression
+        .rsplit_once(" to ")
+        .or_else(|| expression.rsplit_once(" in "))
+        .map_or(expression, |(what, _)| what);
     let equals = if value["approximate"] == true { "≈" } else { "=" };
     Some(format!("{} {equals} {result}", unwrapped(asked.trim())))
 }
@@ -92,7 +95,12 @@ fn exchange(value: &Value) -> Option<String> {
     let number = |field: &str| value[field].as_number();
     let (from, to) = (value["from"].as_str()?, value["to"].as_str()?);
     let date = value["date"].as_str().map_or_else(String::new, |date| format!(", {date}"));
-    Some(format!("{} {from} = {} {to} (rate {}{date})", number("amount")?, number("converted")?, number("rate")?))
+    Some(format!(
+        "{} {from} = {} {to} (rate {}{date})",
+        number("amount")?,
+        number("converted")?,
+        number("rate")?
+    ))
 }
 
 /// `Berlin: 11.5 °C, overcast, wind 14.2 km/h, humidity 78 % (Germany, 2026-11-20T12:00Z)`
@@ -110,7 +118,8 @@ fn weather(value: &Value) -> Option<String> {
     if told.is_empty() {
         return None;
     }
-    let source: Vec<&str> = ["country", "observed_at"].iter().filter_map(|field| value[*field].as_str()).collect();
+    let source: Vec<&str> =
+        ["country", "observed_at"].iter().filter_map(|field| value[*field].as_str()).collect();
     let source = if source.is_empty() { String::new() } else { format!(" ({})", source.join(", ")) };
     Some(format!("{}: {}{source}", value["place"].as_str()?, told.join(", ")))
 }

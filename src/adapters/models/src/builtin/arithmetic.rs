@@ -4,6 +4,7 @@
 //! is arithmetic through and through becomes an expression, so that no remark is sent to the evaluator.
 
 use super::expression::{self, PREVIOUS, is_previous};
+use super::unit;
 use super::words::{after, after_any, around, before, core};
 
 /// Phrases within phrases: `half of the sum of 3 and the square root of 16` has three.
@@ -39,9 +40,14 @@ pub(super) fn read(clause: &str, has_previous: bool) -> Option<Expression> {
 
 /// What only makes sense after a result: `plus 5`, `add 5`, `double it`, `in feet`.
 fn going_on(text: &str) -> Option<String> {
-    for (words, operator) in
-        [("plus", "+"), ("minus", "-"), ("times", "*"), ("multiplied by", "*"), ("divided by", "/"), ("over", "/")]
-    {
+    for (words, operator) in [
+        ("plus", "+"),
+        ("minus", "-"),
+        ("times", "*"),
+        ("multiplied by", "*"),
+        ("divided by", "/"),
+        ("over", "/"),
+    ] {
         if let Some(rest) = after(text, words) {
             return Some(format!("{PREVIOUS} {operator} {}", operand(rest, 1)?));
         }
@@ -72,7 +78,7 @@ fn going_on(text: &str) -> Option<String> {
         }
     }
     let unit = after_any(text, &["to", "in", "into", "convert to", "as"])?;
-    expression::unit(unit).map(|unit| format!("{PREVIOUS} to {unit}"))
+    unit::unit(unit).map(|unit| format!("{PREVIOUS} to {unit}"))
 }
 
 fn phrase(text: &str, depth: usize) -> Option<String> {
@@ -95,7 +101,8 @@ fn operand(text: &str, depth: usize) -> Option<String> {
         return Some(PREVIOUS.to_string());
     }
     let inner = phrase(text, depth + 1)?;
-    let plain = inner.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '%' | '°' | PREVIOUS));
+    // One number or one call binds tighter than anything around it.
+    let plain = !inner.contains([' ', '^', '!', '/', '*', '+', '-']);
     Some(if plain { inner } else { format!("({inner})") })
 }
 
@@ -103,14 +110,15 @@ fn operand(text: &str, depth: usize) -> Option<String> {
 fn conversion(text: &str, depth: usize) -> Option<String> {
     if let Some(rest) = after_any(text, &["convert", "change", "turn"]) {
         let (left, right) = around(rest, &["to", "into", "in", "as"])?;
-        return Some(format!("{} to {}", quantity(left, depth)?, expression::unit(right)?));
+        return Some(format!("{} to {}", quantity(left, depth)?, unit::unit(right)?));
     }
     let rest = after_any(text, &["how many", "how much"])?;
     let (left, right) = around(rest, &["is", "are", "in", "does", "do", "equals", "make"])?;
     let right = after_any(right, &["there in", "in", "there"]).unwrap_or(right);
     let right = before(right, "have").or_else(|| before(right, "contain")).unwrap_or(right);
-    let right = after_any(right, &["a", "an", "one"]).map_or_else(|| right.to_owned(), |unit| format!("1 {unit}"));
-    Some(format!("{} to {}", quantity(&right, depth)?, expression::unit(left)?))
+    let right =
+        after_any(right, &["a", "an", "one"]).map_or_else(|| right.to_owned(), |unit| format!("1 {unit}"));
+    Some(format!("{} to {}", quantity(&right, depth)?, unit::unit(left)?))
 }
 
 /// Something with a unit, or an earlier result.
@@ -207,9 +215,16 @@ fn noun(text: &str, depth: usize) -> Option<String> {
         }
     }
     for (words, function) in [
-        ("square root of", "sqrt"), ("cube root of", "cbrt"), ("sqrt of", "sqrt"), ("absolute value of", "abs"),
-        ("sine of", "sin"), ("cosine of", "cos"), ("tangent of", "tan"), ("natural logarithm of", "ln"),
-        ("logarithm of", "log10"), ("log of", "log10"),
+        ("square root of", "sqrt"),
+        ("cube root of", "cbrt"),
+        ("sqrt of", "sqrt"),
+        ("absolute value of", "abs"),
+        ("sine of", "sin"),
+        ("cosine of", "cos"),
+        ("tangent of", "tan"),
+        ("natural logarithm of", "ln"),
+        ("logarithm of", "log10"),
+        ("log of", "log10"),
     ] {
         if let Some(rest) = after(text, words) {
             return operand(rest, depth).map(|a| format!("{function}({a})"));
@@ -238,8 +253,16 @@ fn list(text: &str, depth: usize) -> Option<Vec<String>> {
 /// `half of it`, `a third of 90`, `19% of the sum of 3 and 4`
 fn portion(text: &str, depth: usize) -> Option<String> {
     for (words, divisor) in [
-        ("half of", 2), ("half", 2), ("one half of", 2), ("a half of", 2), ("a third of", 3), ("one third of", 3),
-        ("a quarter of", 4), ("one quarter of", 4), ("a fifth of", 5), ("a tenth of", 10),
+        ("half of", 2),
+        ("half", 2),
+        ("one half of", 2),
+        ("a half of", 2),
+        ("a third of", 3),
+        ("one third of", 3),
+        ("a quarter of", 4),
+        ("one quarter of", 4),
+        ("a fifth of", 5),
+        ("a tenth of", 10),
     ] {
         if let Some(rest) = after(text, words) {
             return operand(rest, depth).map(|a| format!("{a} / {divisor}"));

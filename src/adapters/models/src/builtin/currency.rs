@@ -29,7 +29,12 @@ const TO: &[&str] = &["to", "in", "into", "as", "=", "->", "→", "is"];
 /// Reads a clause about money.
 pub(super) fn read(clause: &str) -> Option<Conversion> {
     let text = core(clause);
-    let text = after_any(text, &["convert", "exchange rate", "exchange", "change", "swap", "rate"]).unwrap_or(text);
+    let text = after(text, "the").unwrap_or(text);
+    let text = after_any(
+        text,
+        &["convert", "current exchange rate", "exchange rate", "exchange", "change", "swap", "rate"],
+    )
+    .unwrap_or(text);
     let text = after_any(text, &["of", "from", "for", "between"]).unwrap_or(text);
     let text = core(after(text, "the").unwrap_or(text));
     how_many(text).or_else(|| of_previous(text)).or_else(|| plain(text)).or_else(|| pair(text))
@@ -79,7 +84,10 @@ fn pair(text: &str) -> Option<Conversion> {
     let from = currency(left)?;
     let code = |text: &str| known_code(text.trim()).is_some();
     // Two bare words are a pair only when both are codes: `pound pound` is no question.
-    if !text.contains('/') && around(text, &["and", "against", "vs", "versus"]).is_none() && !(code(left) && code(right)) {
+    if !text.contains('/')
+        && around(text, &["and", "against", "vs", "versus"]).is_none()
+        && !(code(left) && code(right))
+    {
         return None;
     }
     let to = currency(right)?;
@@ -173,10 +181,11 @@ fn name(text: &str) -> Option<Name> {
     }
     let lower = text.to_lowercase();
     let code = match lower.as_str() {
-        "$" | "us$" | "dollar" | "dollars" | "us dollar" | "us dollars" | "american dollars" | "buck" | "bucks" => "USD",
+        "$" | "us$" | "dollar" | "dollars" | "us dollar" | "us dollars" | "american dollars" | "buck"
+        | "bucks" => "USD",
         "€" | "euro" | "euros" => "EUR",
-        "£" | "pound" | "pounds" | "british pound" | "british pounds" | "pound sterling" | "pounds sterling" | "sterling"
-        | "quid" => "GBP",
+        "£" | "pound" | "pounds" | "british pound" | "british pounds" | "pound sterling"
+        | "pounds sterling" | "sterling" | "quid" => "GBP",
         "¥" | "yen" | "japanese yen" => "JPY",
         "franc" | "francs" | "swiss franc" | "swiss francs" => "CHF",
         "norwegian krone" | "norwegian kroner" | "norwegian crowns" | "krone" | "kroner" => "NOK",
@@ -212,9 +221,9 @@ fn name(text: &str) -> Option<Name> {
 /// The codes that the European Central Bank publishes rates for, and a few that it did.
 fn known_code(text: &str) -> Option<&'static str> {
     const CODES: &[&str] = &[
-        "USD", "EUR", "GBP", "JPY", "CHF", "NOK", "SEK", "DKK", "CAD", "AUD", "NZD", "HKD", "SGD", "PLN", "CZK", "HUF",
-        "CNY", "INR", "IDR", "KRW", "MXN", "PHP", "BRL", "ZAR", "TRY", "THB", "ILS", "MYR", "RON", "ISK", "BGN", "HRK",
-        "RUB",
+        "USD", "EUR", "GBP", "JPY", "CHF", "NOK", "SEK", "DKK", "CAD", "AUD", "NZD", "HKD", "SGD", "PLN",
+        "CZK", "HUF", "CNY", "INR", "IDR", "KRW", "MXN", "PHP", "BRL", "ZAR", "TRY", "THB", "ILS", "MYR",
+        "RON", "ISK", "BGN", "HRK", "RUB",
     ];
     CODES.iter().copied().find(|code| text.eq_ignore_ascii_case(code))
 }

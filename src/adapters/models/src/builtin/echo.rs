@@ -29,7 +29,9 @@ pub(super) struct Verb<'a> {
 /// The echo verb at the beginning of `text`, and what follows it.
 pub(super) fn verb(text: &str) -> Option<Verb<'_>> {
     let mut text = text.trim_start();
-    while let Some(rest) = after_any(text, &["please", "can you", "could you", "and", "then", "also", "just", "now"]) {
+    while let Some(rest) =
+        after_any(text, &["please", "can you", "could you", "and", "then", "also", "just", "now"])
+    {
         text = rest.trim_start_matches([',', ' ']);
     }
     let found = |tail, slow, to_the_end| {
@@ -49,19 +51,22 @@ pub(super) fn verb(text: &str) -> Option<Verb<'_>> {
 pub(super) fn read(verb: Verb<'_>, body: &str) -> Echo {
     let body = body.trim();
     let (text, delay_ms) = match quoted(body) {
-        Some((text, rest)) if rest.is_empty() => (text, None),
+        Some((text, "")) => (text, None),
         Some((text, rest)) => match delay(rest) {
             Some(("", delay_ms)) => (text, Some(delay_ms)),
             _ => (body, None),
         },
-        None => delay(body).filter(|(text, _)| !text.is_empty()).map_or((body, None), |(text, ms)| (text, Some(ms))),
+        None => delay(body)
+            .filter(|(text, _)| !text.is_empty())
+            .map_or((body, None), |(text, ms)| (text, Some(ms))),
     };
     Echo { text: text.to_owned(), delay_ms: delay_ms.or(verb.slow.then_some(SLOW_MS)) }
 }
 
 /// The text of a body that begins with a quotation, and what follows it.
 pub(super) fn quoted(body: &str) -> Option<(&str, &str)> {
-    let (open, close) = [('"', '"'), ('“', '”'), ('`', '`')].into_iter().find(|(open, _)| body.starts_with(*open))?;
+    let (open, close) =
+        [('"', '"'), ('“', '”'), ('`', '`')].into_iter().find(|(open, _)| body.starts_with(*open))?;
     let inner = &body[open.len_utf8()..];
     let end = inner.find(close)?;
     Some((&inner[..end], inner[end + close.len_utf8()..].trim_start()))
@@ -72,14 +77,15 @@ fn delay(body: &str) -> Option<(&str, u64)> {
     /// A delay is a few words; only the end of a long text is searched.
     const MAX_DELAY_BYTES: usize = 64;
     let tail_at = body.floor_char_boundary(body.len().saturating_sub(MAX_DELAY_BYTES));
-    let (at, rest) = ["after ", "with delay ", "with a delay of ", "with delay of ", "delayed by ", "with a "]
-        .iter()
-        .filter_map(|phrase| {
-            let at = tail_at + body[tail_at..].rfind(phrase)?;
-            let starts_word = at == 0 || body[..at].ends_with(char::is_whitespace);
-            starts_word.then(|| (at, &body[at + phrase.len()..]))
-        })
-        .find(|(_, rest)| milliseconds(rest).is_some())?;
+    let (at, rest) =
+        ["after ", "with delay ", "with a delay of ", "with delay of ", "delayed by ", "with a "]
+            .iter()
+            .filter_map(|phrase| {
+                let at = tail_at + body[tail_at..].rfind(phrase)?;
+                let starts_word = at == 0 || body[..at].ends_with(char::is_whitespace);
+                starts_word.then(|| (at, &body[at + phrase.len()..]))
+            })
+            .find(|(_, rest)| milliseconds(rest).is_some())?;
     Some((body[..at].trim_end(), milliseconds(rest)?))
 }
 

@@ -80,7 +80,10 @@ fn abilities(tools: &BTreeSet<String>) -> String {
         None => "The built-in planner knows none of the tools that are available here.".to_owned(),
         Some((last, [])) => format!("The built-in planner can do {last}."),
         Some((last, others)) => {
-            format!("The built-in planner can do {} and {last}, several questions in one message too.", others.join(", "))
+            format!(
+                "The built-in planner can do {} and {last}, several questions in one message too.",
+                others.join(", ")
+            )
         }
     }
 }

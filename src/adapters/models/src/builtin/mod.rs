@@ -10,12 +10,17 @@ mod currency;
 mod echo;
 mod expression;
 mod guidance;
+mod place;
 mod read;
 mod small_talk;
 mod split;
 mod steps;
+mod token;
+mod unit;
 mod weather;
 mod words;
+
+pub(crate) use answer::bounded;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -87,9 +92,8 @@ impl BuiltinPlanner {
     }
 
     fn validated(&self, proposal: &Proposal, request: &PlanRequest) -> Result<PlanGenerated, String> {
-        validate(proposal, &*self.registry, author(), request.version, request.reason).map_err(|problems| {
-            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-        })
+        validate(proposal, &*self.registry, author(), request.version, request.reason)
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     }
 }
 

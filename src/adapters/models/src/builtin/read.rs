@@ -99,16 +99,20 @@ impl<'a> Reader<'a> {
     /// Empty, or only politeness.
     fn is_idle(&self, part: usize) -> bool {
         let text = bare(&self.message[self.part(part)]);
-        text.is_empty() || FRAMES.iter().chain(TAILS).any(|known| text.eq_ignore_ascii_case(known) && *known != "ok")
+        text.is_empty()
+            || FRAMES.iter().chain(TAILS).any(|known| text.eq_ignore_ascii_case(known) && *known != "ok")
     }
 
     /// The longest clause from `part` on that makes sense, and the part after it.
     fn longest(&self, part: usize, last: Option<&Intent>) -> Option<(Intent, usize)> {
-        let sentence_end = (part..self.cuts.len()).find(|cut| self.cuts[*cut].kind != Kind::Soft).unwrap_or(self.cuts.len());
+        let sentence_end =
+            (part..self.cuts.len()).find(|cut| self.cuts[*cut].kind != Kind::Soft).unwrap_or(self.cuts.len());
         let start = self.part(part).start;
         (part..=sentence_end.min(part + MAX_SPAN)).rev().find_map(|end| {
             let clause = &self.message[start..self.part(end).end];
-            (clause.len() <= MAX_CLAUSE_BYTES).then(|| clause_intent(clause, last))?.map(|intent| (intent, end + 1))
+            (clause.len() <= MAX_CLAUSE_BYTES)
+                .then(|| clause_intent(clause, last))?
+                .map(|intent| (intent, end + 1))
         })
     }
 
@@ -125,7 +129,11 @@ impl<'a> Reader<'a> {
                 || quoted_until.is_some_and(|until| self.cuts[cut].at.start > until)
                 || (self.cuts[cut].kind == Kind::Line && (blank || asked()))
         };
-        let at = if verb.to_the_end { None } else { (part..self.cuts.len()).find(|cut| self.cuts[*cut].at.start > body_at && ends(*cut)) };
+        let at = if verb.to_the_end {
+            None
+        } else {
+            (part..self.cuts.len()).find(|cut| self.cuts[*cut].at.start > body_at && ends(*cut))
+        };
         let (until, next) = match at {
             // The mark that ends a sentence belongs to it.
             Some(cut) if self.cuts[cut].kind == Kind::Sentence => (self.cuts[cut].at.end, cut + 1),

@@ -133,7 +133,8 @@ fn cut_at(message: &str, at: usize) -> Option<Cut> {
         ',' | '，' | '、' => Some(Cut { at: at..with_words(message, end), kind: Kind::Soft }),
         c if c.is_whitespace() => {
             let words = with_words(message, end);
-            (words > end && message[end..words].trim() != "").then_some(Cut { at: at..words, kind: Kind::Soft })
+            (words > end && message[end..words].trim() != "")
+                .then_some(Cut { at: at..words, kind: Kind::Soft })
         }
         _ => None,
     }

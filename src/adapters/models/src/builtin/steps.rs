@@ -77,7 +77,9 @@ impl Drafting<'_> {
                     self.draft.hints.push("I know only the current weather, no forecast.".to_owned());
                 }
                 if weather.places.is_empty() {
-                    self.draft.hints.push("For the weather I need a place, such as: weather in Berlin.".to_owned());
+                    self.draft
+                        .hints
+                        .push("For the weather I need a place, such as: weather in Berlin.".to_owned());
                 }
                 for place in weather.places {
                     self.step("weather", json!({"place": escaped(&place)}), &place);
@@ -94,7 +96,9 @@ impl Drafting<'_> {
                 }
                 self.echo_bytes += arguments.to_string().len();
                 if self.echo_bytes > MAX_ECHO_BYTES {
-                    self.draft.hints.push(format!("The texts to repeat are too long; together at most {MAX_ECHO_BYTES} bytes."));
+                    self.draft.hints.push(format!(
+                        "The texts to repeat are too long; together at most {MAX_ECHO_BYTES} bytes."
+                    ));
                     return;
                 }
                 self.step("echo", arguments, &shown);
@@ -105,7 +109,10 @@ impl Drafting<'_> {
     /// Adds a step when there is such a tool and room for it; its id.
     fn step(&mut self, tool: &str, arguments: Value, shown: &str) -> Option<String> {
         if !self.tools.contains(tool) {
-            self.draft.hints.push(format!("“{}” needs the tool {tool:?}, which is not available here.", shortened(shown)));
+            self.draft.hints.push(format!(
+                "“{}” needs the tool {tool:?}, which is not available here.",
+                shortened(shown)
+            ));
             return None;
         }
         if self.draft.steps.len() == MAX_STEPS {
@@ -154,17 +161,22 @@ impl Drafting<'_> {
                     unit = unit.or_else(|| previous_unit.clone());
                     text = text.replace(PREVIOUS, &format!("(${{{id}.result}})"));
                 }
-                Some(Previous::Exchange { id, .. }) => text = text.replace(PREVIOUS, &format!("${{{id}.converted}}")),
+                Some(Previous::Exchange { id, .. }) => {
+                    text = text.replace(PREVIOUS, &format!("${{{id}.converted}}"))
+                }
                 None => return,
             }
         }
-        self.previous = self.step("math", json!({"expression": text}), &shown).map(|id| Previous::Math { id, unit });
+        self.previous =
+            self.step("math", json!({"expression": text}), &shown).map(|id| Previous::Math { id, unit });
     }
 }
 
 /// Whether `text` adds a bare number to an earlier result, or takes one away.
 fn is_plain_sum(text: &str) -> bool {
-    let number = text.strip_prefix(PREVIOUS).and_then(|rest| rest.strip_prefix(" + ").or_else(|| rest.strip_prefix(" - ")));
+    let number = text
+        .strip_prefix(PREVIOUS)
+        .and_then(|rest| rest.strip_prefix(" + ").or_else(|| rest.strip_prefix(" - ")));
     number.is_some_and(|number| number.parse::<f64>().is_ok())
 }
 
@@ -176,7 +188,8 @@ fn escaped(text: &str) -> String {
 /// Words short enough to be repeated in an answer.
 pub(super) fn shortened(text: &str) -> String {
     const MAX_SHOWN_CHARACTERS: usize = 120;
-    let mut shown: String = text.trim().chars().take(MAX_SHOWN_CHARACTERS).filter(|c| !c.is_control()).collect();
+    let mut shown: String =
+        text.trim().chars().take(MAX_SHOWN_CHARACTERS).filter(|c| !c.is_control()).collect();
     if text.trim().chars().nth(MAX_SHOWN_CHARACTERS).is_some() {
         shown.push('…');
     }

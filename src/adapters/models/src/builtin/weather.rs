@@ -3,12 +3,8 @@
 //! Read by [`super::read`]. A place is words, not figures or requests, so that the rest of a message is not taken for
 //! one.
 
+use super::place::places;
 use super::words::{after, after_any, before, core, without_trailing};
-
-/// Places in one question.
-const MAX_PLACES: usize = 12;
-const MAX_PLACE_BYTES: usize = 80;
-const MAX_PLACE_WORDS: usize = 5;
 
 /// What a clause about the weather asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,11 +25,14 @@ pub(super) fn read(clause: &str) -> Option<Weather> {
         if rest.is_empty() {
             return Some(Weather { places: Vec::new(), future });
         }
-        let rest = after_any(rest, &["in", "for", "at", "of", "near", "around", "over", "from", "like in"]).unwrap_or(rest);
+        let rest = after_any(rest, &["in", "for", "at", "of", "near", "around", "over", "from", "like in"])
+            .unwrap_or(rest);
         return Some(Weather { places: places(without_time(rest).0)?, future });
     }
     // `Berlin weather`
-    let place = before(text, "weather").or_else(|| before(text, "forecast")).or_else(|| before(text, "temperature"))?;
+    let place = before(text, "weather")
+        .or_else(|| before(text, "forecast"))
+        .or_else(|| before(text, "temperature"))?;
     let place = place.strip_suffix("'s").unwrap_or(place);
     Some(Weather { places: places(place)?, future })
 }
@@ -51,10 +50,27 @@ pub(super) fn read_more(clause: &str) -> Option<Weather> {
 /// What follows the words that make it a question about the weather.
 fn subject(text: &str) -> Option<&str> {
     const SUBJECTS: &[&str] = &[
-        "weather forecast", "weather report", "weather conditions", "weather like", "weather is like", "weather",
-        "forecast", "temperatures", "temperature", "humidity", "wind speed", "how's the weather like",
-        "how's the weather", "how is the weather like", "how is the weather", "how is weather", "is the weather nice",
-        "do i need an umbrella", "should i take an umbrella", "outside temperature", "wetter",
+        "weather forecast",
+        "weather report",
+        "weather conditions",
+        "weather like",
+        "weather is like",
+        "weather",
+        "forecast",
+        "temperatures",
+        "temperature",
+        "humidity",
+        "wind speed",
+        "how's the weather like",
+        "how's the weather",
+        "how is the weather like",
+        "how is the weather",
+        "how is weather",
+        "is the weather nice",
+        "do i need an umbrella",
+        "should i take an umbrella",
+        "outside temperature",
+        "wetter",
     ];
     if let Some(rest) = after_any(text, SUBJECTS) {
         return Some(rest);
@@ -63,8 +79,8 @@ fn subject(text: &str) -> Option<&str> {
     let rest = after_any(
         rest,
         &[
-            "raining", "rainy", "rain", "snowing", "snowy", "snow", "sunny", "cloudy", "windy", "foggy", "stormy",
-            "freezing", "cold", "warm", "hot", "humid", "wet",
+            "raining", "rainy", "rain", "snowing", "snowy", "snow", "sunny", "cloudy", "windy", "foggy",
+            "stormy", "freezing", "cold", "warm", "hot", "humid", "wet",
         ],
     )?;
     Some(after_any(rest, &["is it", "outside"]).unwrap_or(rest))
@@ -72,86 +88,36 @@ fn subject(text: &str) -> Option<&str> {
 
 /// Takes the words for a time off the end; says whether it lies ahead.
 fn without_time(text: &str) -> (&str, bool) {
-    const NOW: &[&str] =
-        &["today", "tonight", "right now", "now", "currently", "at the moment", "outside", "please", "like", "this morning"];
+    const NOW: &[&str] = &[
+        "today",
+        "tonight",
+        "right now",
+        "now",
+        "currently",
+        "at the moment",
+        "outside",
+        "please",
+        "like",
+        "this morning",
+    ];
     const AHEAD: &[&str] = &[
-        "tomorrow", "next week", "this week", "this weekend", "next weekend", "the weekend", "on monday", "on tuesday",
-        "on wednesday", "on thursday", "on friday", "on saturday", "on sunday", "later", "next month",
+        "tomorrow",
+        "next week",
+        "this week",
+        "this weekend",
+        "next weekend",
+        "the weekend",
+        "on monday",
+        "on tuesday",
+        "on wednesday",
+        "on thursday",
+        "on friday",
+        "on saturday",
+        "on sunday",
+        "later",
+        "next month",
     ];
     let text = without_trailing(text, NOW);
     let ahead = without_trailing(text, AHEAD);
     (without_trailing(ahead, NOW), ahead.len() < text.len())
-}
-
-/// `Berlin, Paris and New York, USA` as three places; nothing when any of them cannot be one.
-fn places(text: &str) -> Option<Vec<String>> {
-    let mut found: Vec<String> = Vec::new();
-    for part in text.split(" and ").flat_map(|part| part.split(" & ")) {
-        for (i, piece) in part.split(',').enumerate() {
-            let piece = piece.trim();
-            let piece = after_any(piece, &["and", "in", "for"]).unwrap_or(piece).trim_end_matches(['.', '!']);
-            if piece.is_empty() {
-                continue;
-            }
-            match found.last_mut() {
-                Some(place) if i > 0 && is_region(piece) => {
-                    place.push_str(", ");
-                    place.push_str(piece);
-                }
-                _ => found.push(is_place(piece).then(|| piece.to_owned())?),
-            }
-        }
-    }
-    let fits = found.iter().all(|place| place.len() <= MAX_PLACE_BYTES);
-    (!found.is_empty() && found.len() <= MAX_PLACES && fits).then_some(found)
-}
-
-fn is_place(text: &str) -> bool {
-    /// Words that begin a request or a remark, or stand for no place.
-    const NOT_PLACES: &[&str] = &[
-        "what", "how", "who", "why", "when", "where", "which", "is", "are", "do", "does", "can", "could", "will", "tell",
-        "show", "give", "convert", "calculate", "compute", "echo", "say", "repeat", "add", "take", "double", "half",
-        "multiply", "divide", "subtract", "please", "i", "you", "it", "my", "me", "the", "a", "an", "that", "this",
-        "then", "also", "write", "make", "play", "open", "send", "book", "find", "sqrt", "sum", "translate", "explain",
-        "hi", "hello", "thanks", "bye", "now", "outside", "not", "weather",
-    ];
-    let mut words = text.split_whitespace();
-    let first_ok = words.next().is_some_and(|first| !NOT_PLACES.iter().any(|known| first.eq_ignore_ascii_case(known)));
-    // `The Hague` and `the Netherlands` are places, `the answer` is not.
-    let the = after(text, "the").is_some_and(|rest| rest.starts_with(char::is_uppercase));
-    let letters = text.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | '-' | '\'' | '’' | '.'));
-    /// Words that make a remark of any words around them.
-    const SENTENCE: &[&str] = &[
-        "is", "are", "was", "were", "am", "be", "has", "have", "me", "my", "your", "you", "i", "what", "how", "please",
-        "because", "with", "about", "should", "would", "want", "not", "like",
-    ];
-    let remark = text.split_whitespace().any(|word| SENTENCE.iter().any(|known| word.eq_ignore_ascii_case(known)));
-    (first_ok || the)
-        && !remark
-        && letters
-        && text.chars().any(char::is_alphabetic)
-        && text.len() <= MAX_PLACE_BYTES
-        && text.split_whitespace().count() <= MAX_PLACE_WORDS
-}
-
-/// What follows a comma to tell a place from its namesakes, rather than being another place.
-fn is_region(text: &str) -> bool {
-    const REGIONS: &[&str] = &[
-        "united states", "united kingdom", "england", "scotland", "wales", "ireland", "france", "germany", "spain",
-        "portugal", "italy", "switzerland", "austria", "belgium", "netherlands", "the netherlands", "denmark", "norway",
-        "sweden", "finland", "iceland", "poland", "czechia", "czech republic", "slovakia", "hungary", "romania",
-        "bulgaria", "greece", "turkey", "ukraine", "russia", "canada", "mexico", "brazil", "argentina", "chile",
-        "colombia", "peru", "china", "japan", "south korea", "india", "pakistan", "bangladesh", "indonesia", "malaysia",
-        "thailand", "vietnam", "philippines", "australia", "new zealand", "egypt", "morocco", "nigeria", "kenya",
-        "south africa", "israel", "saudi arabia", "iran", "iraq", "alabama", "alaska", "arizona", "arkansas",
-        "california", "colorado", "connecticut", "delaware", "florida", "georgia", "hawaii", "idaho", "illinois",
-        "indiana", "iowa", "kansas", "kentucky", "louisiana", "maine", "maryland", "massachusetts", "michigan",
-        "minnesota", "mississippi", "missouri", "montana", "nebraska", "nevada", "new hampshire", "new jersey",
-        "new mexico", "north carolina", "north dakota", "ohio", "oklahoma", "oregon", "pennsylvania", "rhode island",
-        "south carolina", "south dakota", "tennessee", "texas", "utah", "vermont", "virginia", "west virginia",
-        "wisconsin", "wyoming", "ontario", "quebec", "british columbia", "bavaria", "tuscany", "catalonia",
-    ];
-    let initials: String = text.chars().filter(|c| *c != '.').collect();
-    let abbreviation = (2..=3).contains(&initials.len()) && initials.bytes().all(|b| b.is_ascii_uppercase());
-    abbreviation || REGIONS.iter().any(|known| text.eq_ignore_ascii_case(known))
 }

@@ -62,18 +62,84 @@ pub(super) fn around<'a>(text: &'a str, words: &[&str]) -> Option<(&'a str, &'a 
 
 /// How people begin a question or a request without saying what it is about.
 pub(super) const FRAMES: &[&str] = &[
-    "i would like to know", "i'd like to know", "i want to know", "do you know", "let me know", "can you please",
-    "could you please", "can you", "could you", "would you", "will you", "please", "kindly", "just", "also", "and",
-    "then", "so", "now", "ok", "okay", "well", "first", "second", "third", "next", "finally", "tell me", "show me",
-    "give me", "i need", "find out", "find", "determine", "calculate", "compute", "evaluate", "solve", "work out",
-    "figure out", "what would be", "what will be", "what is", "what's", "what’s", "whats", "what are", "what about",
-    "how about", "how much would be", "how much is", "how much are", "how much does", "what does", "the value of",
-    "the result of", "value of", "result of", "wie viel ist", "was ist", "cuánto es", "combien font",
+    "i would like to know",
+    "i'd like to know",
+    "i want to know",
+    "do you know",
+    "let me know",
+    "can you please",
+    "could you please",
+    "can you",
+    "could you",
+    "would you",
+    "will you",
+    "please",
+    "kindly",
+    "just",
+    "also",
+    "and",
+    "then",
+    "so",
+    "now",
+    "ok",
+    "okay",
+    "well",
+    "first",
+    "second",
+    "third",
+    "next",
+    "finally",
+    "tell me",
+    "show me",
+    "give me",
+    "i need",
+    "find out",
+    "find",
+    "determine",
+    "calculate",
+    "compute",
+    "evaluate",
+    "solve",
+    "work out",
+    "figure out",
+    "what would be",
+    "what will be",
+    "what is",
+    "what's",
+    "what’s",
+    "whats",
+    "what are",
+    "what about",
+    "how about",
+    "how much would be",
+    "how much is",
+    "how much are",
+    "how much does",
+    "what does",
+    "the value of",
+    "the result of",
+    "value of",
+    "result of",
+    "wie viel ist",
+    "was ist",
+    "cuánto es",
+    "combien font",
 ];
 
 /// How people end one.
 pub(super) const TAILS: &[&str] = &[
-    "please", "thanks", "thank you", "for me", "be", "equal to", "equals", "equal", "make", "=", "right now", "now",
+    "please",
+    "thanks",
+    "thank you",
+    "for me",
+    "be",
+    "equal to",
+    "equals",
+    "equal",
+    "make",
+    "=",
+    "right now",
+    "now",
 ];
 
 /// A clause without politeness, question words and punctuation around what it is about.
@@ -90,7 +156,8 @@ pub(super) fn core(clause: &str) -> &str {
 
 /// Without white space and punctuation at both ends; a factorial keeps its mark.
 pub(super) fn bare(text: &str) -> &str {
-    let text = text.trim_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':' | '?' | '…' | '。' | '？'));
+    let text = text
+        .trim_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':' | '?' | '…' | '。' | '？'));
     let text = text.trim_start_matches(['!', '.']).trim_start();
     let text = text.trim_end_matches(['.', '?', ' ']);
     match text.strip_suffix('!') {

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::world::{report, synthesis};
 
 async fn answer(guidance: Option<&str>, steps: Vec<StepReport>) -> String {
-    let answer = BuiltinSynthesizer.synthesize(synthesis("a question", guidance, steps), 1_000).await.unwrap();
+    let answer =
+        BuiltinSynthesizer.synthesize(synthesis("a question", guidance, steps), 1_000).await.unwrap();
     assert_eq!(&*answer.author.provider, "builtin");
     answer.text.to_string()
 }
@@ -35,14 +36,18 @@ async fn a_line_for_each_step() {
             "exchange-6",
             "exchange",
             &json!({}),
-            Some(Ok(json!({"amount": 120, "from": "USD", "to": "EUR", "rate": 0.92, "converted": 110.4, "date": "2026-11-20"}))),
+            Some(Ok(
+                json!({"amount": 120, "from": "USD", "to": "EUR", "rate": 0.92, "converted": 110.4, "date": "2026-11-20"}),
+            )),
         ),
         report(
             "weather-7",
             "weather",
             &json!({"place": "berlin"}),
-            Some(Ok(json!({"place": "Berlin", "country": "Germany", "temperature_c": 11.5, "wind_kmh": 14.2,
-                           "humidity_percent": 78, "conditions": "overcast", "observed_at": "2026-11-20T12:00Z"}))),
+            Some(Ok(
+                json!({"place": "Berlin", "country": "Germany", "temperature_c": 11.5, "wind_kmh": 14.2,
+                           "humidity_percent": 78, "conditions": "overcast", "observed_at": "2026-11-20T12:00Z"}),
+            )),
         ),
         report("weather-8", "weather", &json!({}), Some(Ok(json!({"place": "Ys", "temperature_f": 50})))),
         report("echo-9", "echo", &json!({"text": "hello"}), Some(Ok(json!({"text": "hello"})))),
@@ -82,7 +87,10 @@ async fn guidance_is_the_answer_without_steps_and_a_note_beneath_them() {
     assert_eq!(answer(Some("Hello!"), Vec::new()).await, "Hello!");
     assert_eq!(answer(None, Vec::new()).await, "There was nothing to do for this message.");
     let step = || vec![math("math-1", "2 + 2", "4", false)];
-    assert_eq!(answer(Some("Note: the rest was unclear."), step()).await, "2 + 2 = 4\nNote: the rest was unclear.");
+    assert_eq!(
+        answer(Some("Note: the rest was unclear."), step()).await,
+        "2 + 2 = 4\nNote: the rest was unclear."
+    );
     // A model's hint to the writer is not for the reader.
     assert_eq!(answer(Some("Be brief and friendly."), step()).await, "2 + 2 = 4");
 }
@@ -90,7 +98,9 @@ async fn guidance_is_the_answer_without_steps_and_a_note_beneath_them() {
 #[tokio::test]
 async fn an_answer_keeps_its_bound_and_its_characters() {
     let text = "ü".repeat(100_000);
-    let steps = (1..=3).map(|n| report(&format!("echo-{n}"), "echo", &json!({}), Some(Ok(json!({"text": text}))))).collect();
+    let steps = (1..=3)
+        .map(|n| report(&format!("echo-{n}"), "echo", &json!({}), Some(Ok(json!({"text": text})))))
+        .collect();
     let answer = answer(None, steps).await;
     assert!(answer.len() <= MAX_ANSWER_BYTES && answer.ends_with("the answer is too long)"));
 }

@@ -32,7 +32,16 @@ fn fragment() -> impl Strategy<Value = String> {
 }
 
 fn message() -> impl Strategy<Value = String> {
-    let joint = prop_oneof![Just(" and "), Just(", "), Just("; "), Just("? "), Just(" "), Just("\n"), Just("\""), Just("$")];
+    let joint = prop_oneof![
+        Just(" and "),
+        Just(", "),
+        Just("; "),
+        Just("? "),
+        Just(" "),
+        Just("\n"),
+        Just("\""),
+        Just("$")
+    ];
     prop::collection::vec((fragment(), joint), 0..10)
         .prop_map(|parts| parts.into_iter().flat_map(|(text, joint)| [text, joint.to_owned()]).collect())
 }
@@ -56,8 +65,31 @@ async fn the_longest_messages_are_read_in_bounded_time() {
     let planner = BuiltinPlanner::new(registry());
     let fill = |unit: &str| unit.repeat(256 * 1024 / unit.len());
     for unit in [
-        "a ", "(", ")", "\"", "“", "1+", "and ", "a, ", "echo ", "echo a; ", "2+2 and ", "weather in a and ", ", and then ",
-        "half of ", "the sum of ", "how many ", "to ", "${", "1,000,", "!", ". ", "say \"", "\n", "日本", "what is ",
+        "a ",
+        "(",
+        ")",
+        "\"",
+        "“",
+        "1+",
+        "and ",
+        "a, ",
+        "echo ",
+        "echo a; ",
+        "2+2 and ",
+        "weather in a and ",
+        ", and then ",
+        "half of ",
+        "the sum of ",
+        "how many ",
+        "to ",
+        "${",
+        "1,000,",
+        "!",
+        ". ",
+        "say \"",
+        "\n",
+        "日本",
+        "what is ",
     ] {
         let message = fill(unit);
         let began = Instant::now();

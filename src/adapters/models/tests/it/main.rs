@@ -4,4 +4,7 @@
 mod builtin_answers;
 mod builtin_laws;
 mod builtin_plans;
+mod endings;
+mod providers;
+mod whole_way;
 mod world;

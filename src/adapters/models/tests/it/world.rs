@@ -42,7 +42,9 @@ pub fn told(step: &PlannedStep) -> String {
         "math" => format!("math {}", text("expression")),
         "exchange" => format!("exchange {} {} {}", text("amount"), text("from"), text("to")),
         "weather" => format!("weather {}", text("place")),
-        "echo" if arguments.get("delay_ms").is_some() => format!("echo {} @{}", text("text"), text("delay_ms")),
+        "echo" if arguments.get("delay_ms").is_some() => {
+            format!("echo {} @{}", text("text"), text("delay_ms"))
+        }
         "echo" => format!("echo {}", text("text")),
         other => format!("{other} {arguments}"),
     }
@@ -52,7 +54,12 @@ pub fn steps(plan: &PlanGenerated) -> Vec<String> {
     plan.steps.iter().map(told).collect()
 }
 
-pub fn report(id: &str, tool: &str, arguments: &Value, outcome: Option<Result<Value, ToolError>>) -> StepReport {
+pub fn report(
+    id: &str,
+    tool: &str,
+    arguments: &Value,
+    outcome: Option<Result<Value, ToolError>>,
+) -> StepReport {
     StepReport {
         version: 1,
         id: StepId::new(id).unwrap(),
@@ -65,7 +72,11 @@ pub fn report(id: &str, tool: &str, arguments: &Value, outcome: Option<Result<Va
     }
 }
 
-pub fn synthesis(message: &str, guidance: Option<&str>, steps: Vec<StepReport>) -> SynthesizeFinalAnswerRequested {
+pub fn synthesis(
+    message: &str,
+    guidance: Option<&str>,
+    steps: Vec<StepReport>,
+) -> SynthesizeFinalAnswerRequested {
     SynthesizeFinalAnswerRequested {
         version: 1,
         message: Arc::from(message),

@@ -1,7 +1,7 @@
 //! Retention: what is older than its topic's time and below every group's position goes, a stretch at a time,
 //! when the writer has nothing else to do. `conversation-events` never go.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use callboard_ports::Topic;
 
@@ -13,21 +13,17 @@ use super::writer::Writer;
 /// Records looked at in one step.
 const STRETCH: u64 = 4_096;
 /// How often the whole log is looked through: retention is measured in days.
-const EVERY: Duration = Duration::from_secs(10 * 60);
+pub(super) const SWEEP_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// Where the sweep through all partitions is.
 #[derive(Default)]
 pub(super) struct Sweep {
     next: usize,
-    finished: Option<Instant>,
 }
 
 impl Sweep {
-    /// One short step; true while there is more to do.
+    /// One short step; true while there is more to do in this round.
     pub(super) fn step(&mut self, writer: &Writer, retention: Retention) -> Result<bool, String> {
-        if self.finished.is_some_and(|at| at.elapsed() < EVERY) {
-            return Ok(false);
-        }
         let core = &writer.core;
         let places = Topic::ALL.len() * core.partitions as usize;
         let topic = Topic::ALL[self.next / core.partitions as usize];
@@ -42,7 +38,6 @@ impl Sweep {
             return Ok(true);
         }
         self.next = (self.next + 1) % places;
-        self.finished = (self.next == 0).then(Instant::now);
         Ok(self.next != 0)
     }
 }

@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use callboard_ports::inbox::Committed;
 use callboard_ports::local::Source;
@@ -15,13 +15,11 @@ use super::codec::{encode, record_key};
 use super::core::Core;
 use super::options::{Fsync, Retention};
 use super::queue::{Append, Drain, PositionKey};
-use super::retention::Sweep;
+use super::retention::{SWEEP_EVERY, Sweep};
 use super::session::{About, position_key, position_value};
 use super::store::{MARK_KEY, Store, persist};
 
-/// How often retention looks for old records, and the longest the writer sleeps.
-const TICK: Duration = Duration::from_secs(60);
-/// While retention has more to delete, the pause between its steps: appends go first.
+/// Between two steps of retention while it has more to do: it takes a small share of a busy writer's time.
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) struct Writer {
@@ -45,18 +43,17 @@ impl Writer {
 
     fn write_until_closed(&mut self) -> Result<(), String> {
         let mut sweep = Sweep::default();
-        let mut pause = TICK;
+        let mut next_step = Instant::now();
         loop {
-            let drain = self.core.queue.next(pause);
+            let drain = self.core.queue.next(next_step.saturating_duration_since(Instant::now()));
             let last = drain.last;
-            let idle = drain.appends.is_empty() && drain.trims.is_empty() && drain.waiting.is_empty();
             self.write(drain)?;
             if last {
                 return self.end_in_good_order();
             }
-            if idle {
+            if Instant::now() >= next_step {
                 let more = sweep.step(self, self.retention)?;
-                pause = if more { SWEEP_PAUSE } else { TICK };
+                next_step = Instant::now() + if more { SWEEP_PAUSE } else { SWEEP_EVERY };
             }
         }
     }

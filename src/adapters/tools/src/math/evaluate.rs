@@ -41,27 +41,38 @@ impl Evaluator {
         let (answer, answered) = oneshot::channel();
         let evaluation = move || {
             let mut context = fend_core::Context::new();
-            let value = fend_core::evaluate_with_interrupt(&expression, &mut context, &Until(started + timeout));
+            let value =
+                fend_core::evaluate_with_interrupt(&expression, &mut context, &Until(started + timeout));
             let value = value.map(|value| value.get_main_result().to_owned());
             drop(place);
             // Nobody waits any more when the step's time was up.
             let _ = answer.send(value);
         };
-        let thread = std::thread::Builder::new().name("math".to_owned()).stack_size(STACK_BYTES).spawn(evaluation);
+        let thread =
+            std::thread::Builder::new().name("math".to_owned()).stack_size(STACK_BYTES).spawn(evaluation);
         if let Err(error) = thread {
-            return Err(ToolError::new("unavailable", format!("no thread for the evaluation: {error}"), true));
+            return Err(ToolError::new(
+                "unavailable",
+                format!("no thread for the evaluation: {error}"),
+                true,
+            ));
         }
         let out_of_time = || {
-            let message = format!("the expression takes more than {} ms to evaluate; make it smaller", timeout.as_millis());
+            let message = format!(
+                "the expression takes more than {} ms to evaluate; make it smaller",
+                timeout.as_millis()
+            );
             ToolError::new("timeout", message, false)
         };
         let left = timeout.saturating_sub(started.elapsed());
         match tokio::time::timeout(left, answered).await {
             Ok(Ok(Ok(value))) => Ok(value),
             Ok(Ok(Err(_))) if started.elapsed() >= timeout => Err(out_of_time()),
-            Ok(Ok(Err(why))) => {
-                Err(ToolError::new("invalid_arguments", format!("the expression cannot be evaluated: {why}"), false))
-            }
+            Ok(Ok(Err(why))) => Err(ToolError::new(
+                "invalid_arguments",
+                format!("the expression cannot be evaluated: {why}"),
+                false,
+            )),
             Ok(Err(_)) => Err(ToolError::new("panicked", "the evaluator gave up on this expression", false)),
             Err(_) => Err(out_of_time()),
         }
@@ -89,16 +100,42 @@ mod tests {
         let not = "not ".repeat(250) + "true";
         let factorial = "3".to_owned() + &"!".repeat(1_000);
         for hostile in [
-            "9^9^9^9", "99999999!", "fib 99999999999", "2^(2^40)", "1e999999999", "10^10^10 to hex", "9^9^9 mod 7",
-            "(1/3)^99999", "sqrt(2)^99999999", "e^99999", "1/(9^99999)", "ln(9^99999)", "sin(10^300)",
-            "99999999 choose 4999999", "0.1^9999999", "5^5^5^5 to words", "cbrt(9^9999)",
-            &sums, &mixed, &powers, &signs, &roots, &products, &nested, &not, &factorial,
+            "9^9^9^9",
+            "99999999!",
+            "fib 99999999999",
+            "2^(2^40)",
+            "1e999999999",
+            "10^10^10 to hex",
+            "9^9^9 mod 7",
+            "(1/3)^99999",
+            "sqrt(2)^99999999",
+            "e^99999",
+            "1/(9^99999)",
+            "ln(9^99999)",
+            "sin(10^300)",
+            "99999999 choose 4999999",
+            "0.1^9999999",
+            "5^5^5^5 to words",
+            "cbrt(9^9999)",
+            &sums,
+            &mixed,
+            &powers,
+            &signs,
+            &roots,
+            &products,
+            &nested,
+            &not,
+            &factorial,
         ] {
             guards::check(hostile).unwrap();
             let began = Instant::now();
             let outcome = evaluator.evaluate(hostile.to_owned(), Duration::from_millis(300)).await;
             let shown: String = hostile.chars().take(24).collect();
-            assert!(began.elapsed() < Duration::from_secs(2), "{shown} took {:?}: {outcome:?}", began.elapsed());
+            assert!(
+                began.elapsed() < Duration::from_secs(2),
+                "{shown} took {:?}: {outcome:?}",
+                began.elapsed()
+            );
             let place = tokio::time::timeout(Duration::from_secs(20), evaluator.places.acquire()).await;
             assert!(place.is_ok(), "{shown} did not give its thread back");
         }

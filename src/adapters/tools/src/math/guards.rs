@@ -31,7 +31,9 @@ fn nesting(expression: &str) -> Result<(), String> {
         match c {
             '(' | '[' | '{' => depth += 1,
             // The evaluator mends a missing opening parenthesis; here it is an error, so that depth means depth.
-            ')' | ']' | '}' => depth = depth.checked_sub(1).ok_or("a closing parenthesis has no opening one")?,
+            ')' | ']' | '}' => {
+                depth = depth.checked_sub(1).ok_or("a closing parenthesis has no opening one")?
+            }
             _ => {}
         }
         deepest = deepest.max(depth);
@@ -46,7 +48,8 @@ fn nesting(expression: &str) -> Result<(), String> {
 }
 
 fn symbols(expression: &str) -> Result<(), String> {
-    let refused = |what: &str| Err(format!("{what} not allowed; write one plain expression such as 17% of 2340"));
+    let refused =
+        |what: &str| Err(format!("{what} not allowed; write one plain expression such as 17% of 2340"));
     if let Some(c) = expression.chars().find(|c| matches!(c, ':' | ';' | '\\' | 'λ' | '@' | '\n' | '\r')) {
         return refused(&format!("{c:?} is"));
     }

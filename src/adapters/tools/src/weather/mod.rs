@@ -111,11 +111,13 @@ impl Weather {
 }
 
 fn source(config: &WeatherConfig) -> Result<Source, BuildError> {
-    let url = |key, text: &Option<String>, public| base_url("weather", key, text.as_deref().unwrap_or(public));
+    let url =
+        |key, text: &Option<String>, public| base_url("weather", key, text.as_deref().unwrap_or(public));
     match &config.api_key {
-        Some(key) if !key.is_blank() => {
-            Ok(Source::OpenWeather(OpenWeather::new(url("base_url", &config.base_url, open_weather::PUBLIC)?, key.clone())))
-        }
+        Some(key) if !key.is_blank() => Ok(Source::OpenWeather(OpenWeather::new(
+            url("base_url", &config.base_url, open_weather::PUBLIC)?,
+            key.clone(),
+        ))),
         _ => {
             let forecast = url("base_url", &config.base_url, open_meteo::PUBLIC)?;
             let geocoding = url("geocoding_url", &config.geocoding_url, open_meteo::PUBLIC_GEOCODING)?;

@@ -87,7 +87,9 @@ fn report(found: &Value, body: &Value, arguments: &Arguments) -> Result<Report, 
         place: name,
         country: found["country"].as_str().map(str::to_owned),
         humidity_percent: number("relative_humidity_2m"),
-        conditions: number("weather_code").and_then(|code| conditions::words(code.as_u64()?)).map(str::to_owned),
+        conditions: number("weather_code")
+            .and_then(|code| conditions::words(code.as_u64()?))
+            .map(str::to_owned),
         observed_at: observed_at.map(|time| if utc { format!("{time}Z") } else { time.to_owned() }),
         ..Report::default()
     };

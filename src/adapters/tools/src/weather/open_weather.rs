@@ -46,7 +46,8 @@ impl OpenWeather {
             Units::Metric => "metric",
             Units::Imperial => "imperial",
         };
-        let query = [("lat", latitude.as_str()), ("lon", longitude.as_str()), ("units", units), ("appid", key)];
+        let query =
+            [("lat", latitude.as_str()), ("lon", longitude.as_str()), ("units", units), ("appid", key)];
         let reply = http.get(SERVICE, address(&self.base, "/data/2.5/weather", &query)).await?;
         accepted(&reply)?;
         report(&found, &reply.body, arguments)
@@ -58,7 +59,8 @@ fn accepted(reply: &Fetched) -> Result<(), ToolError> {
         200..=299 => Ok(()),
         // Said in our own words: the service's could repeat the key.
         401 | 403 => {
-            let message = "the weather service refused the key; check WEATHER_API_KEY (tools.weather.api_key)";
+            let message =
+                "the weather service refused the key; check WEATHER_API_KEY (tools.weather.api_key)";
             Err(ToolError::new("refused", message, false))
         }
         _ => Err(reply.refusal(SERVICE)),

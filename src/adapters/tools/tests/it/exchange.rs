@@ -13,7 +13,8 @@ const NOBODY: &str = "http://127.0.0.1:9";
 async fn an_amount_is_converted_at_the_days_rate() {
     let stub = Exchange::start().unwrap();
     let registry = registry(services(NOBODY, &stub.url()));
-    let result = call(&registry, "exchange", json!({"amount": 120, "from": "usd", "to": "EUR"})).await.unwrap();
+    let result =
+        call(&registry, "exchange", json!({"amount": 120, "from": "usd", "to": "EUR"})).await.unwrap();
     assert_eq!(
         result,
         json!({"amount": 120, "from": "USD", "to": "EUR", "rate": 0.92, "converted": 110.4, "date": "2026-11-20"})
@@ -52,7 +53,10 @@ async fn a_failing_service_is_worth_another_attempt_and_a_slow_one_times_out() {
 async fn an_answer_without_rates_is_bad() {
     for body in [json!({"rates": {"EUR": "0.92"}}), json!({}), json!([])] {
         let server = MockServer::start().await;
-        Mock::given(method("GET")).respond_with(ResponseTemplate::new(200).set_body_json(body)).mount(&server).await;
+        Mock::given(method("GET"))
+            .respond_with(ResponseTemplate::new(200).set_body_json(body))
+            .mount(&server)
+            .await;
         let registry = registry(services(NOBODY, &server.uri()));
         let outcome = call(&registry, "exchange", json!({"from": "USD", "to": "EUR"})).await;
         assert_eq!(kind(&outcome), ("bad_response", false));

@@ -42,7 +42,10 @@ async fn an_unknown_tool_is_told_what_there_is() {
     let refusal = registry.check("teleport", &RawJson::from_value(&json!({}))).unwrap_err();
     assert_eq!(
         refusal,
-        ToolRefusal::Unknown { name: "teleport".to_owned(), known: "echo, exchange, math, weather".to_owned() }
+        ToolRefusal::Unknown {
+            name: "teleport".to_owned(),
+            known: "echo, exchange, math, weather".to_owned()
+        }
     );
     assert_eq!(&*registry.check_resolved("teleport", &RawJson::null()).unwrap_err().kind, "unknown_tool");
     assert!(registry.tool("teleport").is_none());
@@ -86,7 +89,10 @@ async fn policies_come_from_settings() {
                  "backoff": {"initial_ms": 10, "max_ms": 20}},
     }));
     let policy = registry.check("echo", &RawJson::from_value(&json!({"text": "a"}))).unwrap();
-    assert_eq!((&*policy.pool, policy.timeout_ms, policy.deadline_ms, policy.max_attempts), ("slow", 5_000, 9_000, 7));
+    assert_eq!(
+        (&*policy.pool, policy.timeout_ms, policy.deadline_ms, policy.max_attempts),
+        ("slow", 5_000, 9_000, 7)
+    );
     assert_eq!((policy.effect, policy.backoff.max_ms), (EffectClass::Pure, 20));
     assert_eq!(registry.tool("echo").unwrap().spec().concurrency, 2);
     assert_eq!(registry.turn_limits("anyone"), TurnLimits::default());
@@ -114,7 +120,8 @@ async fn wrong_settings_are_named() {
     ] {
         let config: ToolsConfig = serde_json::from_value(config).unwrap();
         let handle = tokio::runtime::Handle::current();
-        let error = Registry::build(&config, TurnLimits::default(), handle).err().expect("refused").to_string();
+        let error =
+            Registry::build(&config, TurnLimits::default(), handle).err().expect("refused").to_string();
         assert!(error.contains(words), "{error}");
         assert!(!error.contains("word@"), "{error}");
     }

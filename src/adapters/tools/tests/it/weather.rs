@@ -185,7 +185,8 @@ async fn open_weather_is_asked_when_there_is_a_key_and_the_key_is_never_shown() 
     // The forecast is gone now (404), then the key is refused, then the host is down: no word of the key.
     let gone = call(&registry, "weather", json!({"place": "Oslo"})).await;
     server.reset().await;
-    let echoing_the_key = ResponseTemplate::new(401).set_body_json(json!({"message": "Invalid API key hush-hush"}));
+    let echoing_the_key =
+        ResponseTemplate::new(401).set_body_json(json!({"message": "Invalid API key hush-hush"}));
     Mock::given(method("GET")).respond_with(echoing_the_key).mount(&server).await;
     let refused = call(&registry, "weather", json!({"place": "Oslo"})).await;
     assert_eq!(kind(&refused), ("refused", false));

@@ -1,0 +1,75 @@
+//! What bad input gets: a clear problem that names the field and the limit, or one line and an exit code.
+
+use serde_json::{Value, json};
+
+use crate::world::{Options, PATIENCE, Server, launch};
+
+fn expect(server: &Server, body: Vec<u8>, headers: &[(&str, &str)], status: u16, words: &[&str]) {
+    let shown = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
+    let (found, problem, returned) = server.post("/v1/chat", headers, body);
+    assert_eq!(found, status, "{shown}: {problem}");
+    assert_eq!(returned["content-type"], "application/problem+json", "{shown}");
+    for word in words {
+        assert!(problem.to_string().contains(word), "{shown}: {word:?} is missing in {problem}");
+    }
+    assert!(problem["code"].is_string() && problem["detail"].is_string(), "{problem}");
+}
+
+#[test]
+fn bodies_that_are_wrong_are_problems_that_say_what_would_be_right() {
+    let server = Server::start(Options::default());
+    let json = |value: Value| value.to_string().into_bytes();
+    expect(&server, Vec::new(), &[], 400, &[]);
+    expect(&server, b"not json".to_vec(), &[], 400, &[]);
+    expect(&server, b"{\"message\":\"\xff\xfe\"}".to_vec(), &[], 400, &[]);
+    expect(&server, json(json!({ "message": "" })), &[], 400, &["message"]);
+    expect(&server, json(json!({ "message": 7 })), &[], 400, &["message"]);
+    expect(&server, json(json!({})), &[], 400, &["message"]);
+    expect(&server, json(json!({ "message": "x", "mesage": "y" })), &[], 400, &["mesage"]);
+    expect(&server, json(json!({ "message": "x", "conversation_id": "a b" })), &[], 400, &["conversation_id"]);
+    expect(&server, json(json!({ "message": "x", "conversation_id": "x".repeat(129) })), &[], 400, &["128"]);
+    expect(&server, json(json!({ "message": "x".repeat(262_145) })), &[], 413, &["262144"]);
+    expect(&server, json(json!({ "message": "x".repeat(3_000_000) })), &[], 413, &[]);
+    expect(&server, json(json!({ "message": "x" })), &[("content-type", "text/plain")], 415, &["application/json"]);
+    expect(&server, json(json!({ "message": "x" })), &[("origin", "https://evil.example")], 403, &[]);
+    expect(&server, json(json!({ "message": "x" })), &[("host", "evil.example")], 403, &[]);
+    let (status, body) = server.try_get("/v1/conversations/unknown-one/turns/1").unwrap();
+    assert_eq!(status, 404, "{body}");
+    let (status, body) = server.try_get("/nowhere").unwrap();
+    assert!(status == 404 && body.contains("\"code\""), "{body}");
+    let (status, problem, _) = server.post("/admin/v1/actors/kill", &[], json!({ "path": "/", "how": "panic" }).to_string());
+    assert_eq!(status, 403, "{problem}");
+}
+
+/// Runs the binary until it ends; gives exit code and error output.
+fn ends(args: &[&str], options: &Options) -> (i32, String) {
+    let data = tempfile::tempdir().unwrap();
+    let process = launch(&data, args, options);
+    let code = process.wait_exit(PATIENCE).unwrap().code().unwrap();
+    (code, process.stderr())
+}
+
+#[test]
+fn wrong_starts_are_one_clear_line_and_exit_code_2() {
+    let (code, words) = ends(&["serve", "--listen", "127.0.0.1:0"], &Options::default().env("CALLBOARD__PLANER__ORDER", "[]"));
+    assert!(code == 2 && words.contains("planner"), "{code} {words}");
+    let (code, words) = ends(&["serve", "--listen", "nonsense"], &Options::default());
+    assert!(code == 2 && words.contains("nonsense"), "{code} {words}");
+    let (code, words) = ends(&["serve", "--listen", "0.0.0.0:0"], &Options::default());
+    assert!(code == 2 && words.contains("--insecure"), "{code} {words}");
+    let (code, words) = ends(&["sserve"], &Options::default());
+    assert!(code == 2 && words.contains("serve"), "{code} {words}");
+    let (code, words) = ends(&["worker", "--pool", "default"], &Options::default());
+    assert!(code == 2 && words.to_lowercase().contains("kafka"), "{code} {words}");
+}
+
+#[test]
+fn a_folder_in_use_and_a_port_in_use_are_named() {
+    let server = Server::start(Options::default());
+    let second = launch(&server.data, &["serve", "--listen", "127.0.0.1:0"], &Options::default());
+    let code = second.wait_exit(PATIENCE).unwrap().code();
+    assert_eq!(code, Some(2), "{}", second.tail());
+    let port = server.url.rsplit(':').next().unwrap();
+    let (code, words) = ends(&["serve", "--listen", &format!("127.0.0.1:{port}")], &Options::default());
+    assert!(code == 2 && words.contains(port), "{code} {words}");
+}
