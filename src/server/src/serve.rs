@@ -135,58 +135,73 @@ async fn live(
             None
         }
     };
-    let started = tokio::select! {
+    let reached = tokio::select! {
         biased;
-        () = stop.asked() => None,
-        ready = reach(config, &engine, &api) => Some(ready?),
+        () = stop.asked() => false,
+        reached = reach(config, &engine, &api) => reached.map(|()| true)?,
     };
-    let outcome = match started {
-        None => Ok(()),
-        Some(()) => {
-            let arbiters = Arbiters::start(threads);
-            let snapshots = wiring::snapshots(config, &data)?;
-            let parts = wiring::Parts {
-                engine: engine.clone(),
-                snapshots,
-                tools,
-                models,
-                arbiters: arbiters.clone(),
-            };
-            let started = wiring::node(parts, roles, format!("{}-{}", data.node_id(), job.role));
-            let node = started.node.clone();
-            let reachable = {
-                let engine = engine.clone();
-                Box::new(move || engine.unreachable())
-            };
-            api.run(Running {
-                node: node.clone(),
-                log: engine.log(),
-                clock: started.clock,
-                entropy: started.entropy,
-                unreachable: reachable,
-            });
-            let _heart = heart::beat(&engine, arbiters.clone());
-            let outcome = until_the_end(&node, &mut stop).await;
-            api.stop();
-            tracing::info!("stopping: no new work is taken");
-            node.stop(shutdown::NODE_WITHIN).await;
-            arbiters.stop();
-            outcome
-        }
+    let outcome = if reached {
+        let arbiters = Arbiters::start(threads);
+        let snapshots = wiring::snapshots(config, &data)?;
+        let name = format!("{}-{}", data.node_id(), job.role);
+        let parts = wiring::Parts { engine: engine.clone(), snapshots, tools, models, arbiters };
+        work(parts, roles, &name, &api, &mut stop).await
+    } else {
+        Ok(())
     };
     api.stop();
+    api.release();
     if let Some(server) = server {
         shutdown::server(&server).await;
     }
-    drop(data);
+    engine.close(shutdown::LOG_WITHIN).await;
     if outcome.is_ok() {
         tracing::info!("stopped");
     }
     outcome
 }
 
+/// The node's life: started, shown to HTTP, ended in order.
+async fn work(parts: wiring::Parts, roles: Roles, name: &str, api: &Api, stop: &mut Stop) -> Outcome {
+    let (engine, arbiters, snapshots) =
+        (parts.engine.clone(), parts.arbiters.clone(), parts.snapshots.clone());
+    let started = wiring::node(parts, roles, name);
+    let node = started.node.clone();
+    let watched = engine.clone();
+    api.run(Running {
+        node: node.clone(),
+        log: engine.log(),
+        clock: started.clock,
+        entropy: started.entropy,
+        unreachable: Box::new(move || watched.unreachable()),
+    });
+    let heart = heart::beat(&engine, arbiters.clone());
+    let outcome = until_the_end(&node, &engine, stop).await;
+    api.stop();
+    tracing::info!("stopping: nothing new is taken");
+    node.stop(shutdown::NODE_WITHIN).await;
+    drop(heart);
+    arbiters.stop();
+    if tokio::time::timeout(shutdown::LOG_WITHIN, snapshots.close()).await.is_err() {
+        tracing::warn!(
+            "the snapshot store did not close in time; it is rebuilt from the log where it must be"
+        );
+    }
+    outcome
+}
+
 /// Waits for a signal (an orderly end) or for what the node cannot survive.
-async fn until_the_end(node: &Node, stop: &mut Stop) -> Outcome {
+async fn until_the_end(node: &Node, engine: &Engine, stop: &mut Stop) -> Outcome {
+    /// A log that failed refuses every append meanwhile: nothing is lost by noticing it this late.
+    const LOOK: Duration = Duration::from_millis(500);
+    let broken = async {
+        loop {
+            if let Some(why) = engine.failure() {
+                return why;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
     tokio::select! {
         biased;
         () = stop.asked() => Ok(()),
@@ -194,6 +209,7 @@ async fn until_the_end(node: &Node, stop: &mut Stop) -> Outcome {
             tracing::error!(%fatal, "the node cannot go on");
             Err(Failure::Fatal(fatal))
         }
+        why = broken => Err(Failure::job(format!("the log failed: {why}; a new start reads back what was written"))),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Stopping in order: one signal asks, a second one insists.
 //!
-//! From the signal to the end there are 10 s: the node takes [`NODE_WITHIN`], then HTTP [`HTTP_WITHIN`].
+//! From the signal to the end there are 10 s: the node takes [`NODE_WITHIN`], then HTTP [`HTTP_WITHIN`], and snapshots
+//! and log [`LOG_WITHIN`] each, which is one after another and usually milliseconds.
 
 use std::time::Duration;
 
@@ -8,9 +9,12 @@ use actix_web::dev::ServerHandle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// For the node to finish or hand over, and to make everything durable.
-pub const NODE_WITHIN: Duration = Duration::from_secs(8);
+pub const NODE_WITHIN: Duration = Duration::from_secs(7);
 /// For answers that are being written: by then the node has ended all waits.
 pub const HTTP_WITHIN: Duration = Duration::from_secs(1);
+
+/// For stores that have nothing left to do but to close.
+pub const LOG_WITHIN: Duration = Duration::from_millis(500);
 
 /// The signals that ask for an end.
 pub struct Stop {
@@ -51,6 +55,6 @@ impl Stop {
 
 /// Ends HTTP: answers that are being written are finished, within [`HTTP_WITHIN`].
 pub async fn server(handle: &ServerHandle) {
-    let patience = HTTP_WITHIN + Duration::from_millis(500);
+    let patience = HTTP_WITHIN + Duration::from_millis(200);
     let _ = tokio::time::timeout(patience, handle.stop(true)).await;
 }

@@ -11,7 +11,7 @@ use crate::config::TelemetrySettings;
 const USUAL: &str = "warn,callboard=info,callboard_actors=info,callboard_kafka=info,callboard_stores=info,\
     callboard_models=info,callboard_tools=info";
 
-/// Starts logging. Only the first call counts.
+/// Starts logging, panics included. Only the first call counts.
 ///
 /// # Errors
 /// A filter that cannot be read, with what is wrong in it.
@@ -32,5 +32,12 @@ pub fn start(settings: &TelemetrySettings) -> Result<(), String> {
     } else {
         builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init()
     };
+    std::panic::set_hook(Box::new(|panic| {
+        // A supervised actor that panics is restarted and says so itself; one line here says where.
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let words = panic.payload_as_str().unwrap_or("(no message)");
+        let thread = std::thread::current().name().unwrap_or("(unnamed)").to_owned();
+        tracing::error!(place, thread, "panicked: {words}");
+    }));
     Ok(())
 }

@@ -68,6 +68,28 @@ impl Engine {
         }
     }
 
+    /// Why the log takes nothing any more, for good: the process should end, so that the next one reads it back.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        match self {
+            Self::Embedded(log) => log.failure().map(str::to_owned),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(_) => None,
+        }
+    }
+
+    /// Writes what is under way, and frees what is held.
+    pub async fn close(&self, within: std::time::Duration) {
+        if let Err(error) = self.log().flush(within).await {
+            tracing::warn!(%error, "the log could not be flushed in time");
+        }
+        match self {
+            Self::Embedded(log) => drop(tokio::time::timeout(within, log.close()).await),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(_) => {}
+        }
+    }
+
     /// Why nothing can be reached now; always reachable without brokers.
     #[must_use]
     pub fn unreachable(&self) -> Option<String> {
@@ -229,7 +251,7 @@ pub struct Started {
 
 /// Starts the actors.
 #[must_use]
-pub fn node(parts: Parts, roles: Roles, worker_name: String) -> Started {
+pub fn node(parts: Parts, roles: Roles, worker_name: &str) -> Started {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(UuidEntropy::new());
     let ports = Ports {
@@ -244,7 +266,7 @@ pub fn node(parts: Parts, roles: Roles, worker_name: String) -> Started {
         placement: parts.arbiters,
         blocking: BlockingThreads::start(BLOCKING_THREADS),
     };
-    let node = callboard_actors::start(ports, roles, Limits::default(), &worker_name);
+    let node = callboard_actors::start(ports, roles, Limits::default(), worker_name);
     Started { node, clock, entropy }
 }
 

@@ -1,7 +1,10 @@
 //! `callboard events`: a conversation's records, one line each, from a server or from the data folder.
 
+use std::borrow::Cow;
+
 use futures_util::StreamExt;
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::client::{Client, Request, block_on, say, segment};
 use super::{EventsArgs, Failure, Global, Outcome};
@@ -41,29 +44,35 @@ pub fn run(global: &Global, args: &EventsArgs) -> Outcome {
     })
 }
 
+/// What a line for people shows of a record; the payload stays as it was written.
+#[derive(Deserialize)]
+struct Shown<'a> {
+    offset: u64,
+    #[serde(borrow)]
+    timestamp: Cow<'a, str>,
+    #[serde(borrow, default, rename = "type")]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    payload: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    unreadable: Option<Cow<'a, str>>,
+}
+
 /// Prints one record: as it is, or as a line for people.
 fn print(json: bool, line: &str, after: Option<u64>) -> Outcome {
     if line.is_empty() {
         return Ok(());
     }
-    let record: Value = serde_json::from_str(line).unwrap_or_default();
-    if after.is_some_and(|after| record["offset"].as_u64().is_some_and(|offset| offset <= after)) {
+    let record: Shown<'_> = serde_json::from_str(line).map_err(Failure::job)?;
+    if after.is_some_and(|after| record.offset <= after) {
         return Ok(());
     }
     if json {
         return say(line);
     }
-    let kind = record["type"].as_str().unwrap_or("(unreadable)");
-    let words = if record["type"].is_null() {
-        record["unreadable"].to_string()
-    } else {
-        record["payload"].to_string()
-    };
+    let kind = record.kind.as_deref().unwrap_or("(unreadable)");
+    let words = record.payload.map_or(record.unreadable.as_deref().unwrap_or(""), RawValue::get);
     // A terminal shows the beginning of a payload; --json shows it whole.
     let words: String = words.chars().take(160).collect();
-    say(&format!(
-        "{:>8}  {}  {kind:<24}  {words}",
-        record["offset"],
-        record["timestamp"].as_str().unwrap_or("")
-    ))
+    say(&format!("{:>6}  {}  {kind:<22}  {words}", record.offset, record.timestamp))
 }

@@ -29,6 +29,7 @@ pub use sources::{Environment, Flag};
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where HTTP listens.
+    #[serde(deserialize_with = "settings::address")]
     pub listen: SocketAddr,
     /// Log, snapshots, history and identity of this node.
     pub data_dir: PathBuf,

@@ -1,6 +1,7 @@
 //! The settings by subject, each with its default and, where it is a bound, the reason.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -13,6 +14,20 @@ pub enum Part {
     Tools,
     Synthesis,
     History,
+}
+
+/// `HOST:PORT`, the host being an address or `localhost`: names in general would have to be looked up.
+pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let numeric = match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.clone(),
+    };
+    numeric.parse().map_err(|_| {
+        serde::de::Error::custom(format!(
+            "{text:?} is no address to listen on; write 127.0.0.1:8080, for example"
+        ))
+    })
 }
 
 /// HTTP.

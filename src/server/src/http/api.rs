@@ -8,6 +8,7 @@ use callboard_actors::Node;
 use callboard_ports::clock::{Clock, Entropy};
 use callboard_ports::log::Log;
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 
 use super::problem::Problem;
 use crate::config::Config;
@@ -74,6 +75,8 @@ pub struct Api {
     /// Why there is no node yet, for `/readyz`.
     starting: Mutex<String>,
     stopping: AtomicBool,
+    /// Whether the node has ended, so that nobody need wait any longer.
+    over: watch::Sender<bool>,
     pub rules: Rules,
     /// Answers by the first digit of their status.
     pub answers: [AtomicU64; 6],
@@ -86,6 +89,7 @@ impl Api {
             running: OnceLock::new(),
             starting: Mutex::new("the node is starting".to_owned()),
             stopping: AtomicBool::new(false),
+            over: watch::channel(false).0,
             rules,
             answers: Default::default(),
         }
@@ -109,6 +113,27 @@ impl Api {
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// The node has ended: whoever waits is answered with what is known.
+    pub fn release(&self) {
+        self.over.send_replace(true);
+    }
+
+    /// Resolves when the node has ended.
+    pub async fn released(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.over.subscribe().wait_for(|over| *over).await;
+    }
+
+    /// The outcome of `ended`, unless the wait or the node is over before.
+    pub async fn wait_for<T>(&self, wait: Duration, ended: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            ended = ended => Some(ended),
+            () = tokio::time::sleep(wait) => None,
+            () = self.released() => None,
+        }
     }
 
     /// # Errors

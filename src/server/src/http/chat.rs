@@ -75,18 +75,23 @@ pub async fn chat(
     let running = api.taking()?;
     let identity = send::identity(running, named.as_deref(), key.as_deref(), &principal.0)?;
     let wait = prefer::wait(&request, api.rules.wait);
-    ask(running, &identity, query, wait, send::traceparent(&request)).await
+    ask(&api, running, &identity, query, wait, send::traceparent(&request)).await
 }
 
 fn check(query: &UserQuery) -> Result<(), Problem> {
+    let metadata_bytes = query.metadata.as_ref().map_or(0, RawJson::len_bytes);
+    let bounds = [
+        ("message", query.message.len(), MAX_MESSAGE_BYTES),
+        ("metadata", metadata_bytes, MAX_METADATA_BYTES),
+    ];
+    for (field, bytes, most) in bounds.into_iter().filter(|(_, bytes, most)| bytes > most) {
+        let detail = format!("{field}: it has {bytes} bytes; at most {most} are allowed");
+        let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "field_too_large", detail);
+        return Err(problem.field(field).limit(most));
+    }
     if let Some(problem) = query.problem() {
         let detail = format!("{}: {}", problem.field, problem.message);
-        let answer = Problem::bad_request("invalid_field", detail).field(problem.field);
-        return Err(match problem.field {
-            "message" => answer.limit(MAX_MESSAGE_BYTES),
-            "metadata" => answer.limit(MAX_METADATA_BYTES),
-            _ => answer,
-        });
+        return Err(Problem::bad_request("invalid_field", detail).field(problem.field));
     }
     if *query.agent != *default_agent() {
         let detail = format!("agent: there is no agent {:?}; there is \"default\"", query.agent);
@@ -96,6 +101,7 @@ fn check(query: &UserQuery) -> Result<(), Problem> {
 }
 
 async fn ask(
+    api: &Api,
     running: &Running,
     identity: &Identity,
     query: UserQuery,
@@ -128,8 +134,8 @@ async fn ask(
         }
     };
     // From here on it is in the log: whatever happens, the client hears that it was taken.
-    match tokio::time::timeout(wait, ended).await {
-        Ok(Ok(turn)) => {
+    match api.wait_for(wait, ended).await {
+        Some(Ok(turn)) => {
             if identity.keyed && !replayed {
                 // Two requests with one key may have met in the log; only one of them is the turn's.
                 if let Asked::Known { body_hash, turn } = running.node.ask(conversation, command).await? {
@@ -138,11 +144,11 @@ async fn ask(
             }
             answer(running, turn, replayed).await
         }
-        Ok(Err(error)) => {
+        Some(Err(error)) => {
             tracing::debug!(%conversation, %error, "an accepted turn goes on without its waiter");
             Ok(pending(running, identity, replayed).await)
         }
-        Err(_) => Ok(pending(running, identity, replayed).await),
+        None => Ok(pending(running, identity, replayed).await),
     }
 }
 

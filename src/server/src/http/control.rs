@@ -91,8 +91,8 @@ async fn cancel_turn(
         reason: reason.map(Into::into),
     });
     send::command(running, &identity, &command, send::traceparent(request).as_deref()).await?;
-    match tokio::time::timeout(prefer::wait(request, api.rules.wait), ended).await {
-        Ok(Ok(turn)) => answer(running, turn, false).await,
+    match api.wait_for(prefer::wait(request, api.rules.wait), ended).await {
+        Some(Ok(turn)) => answer(running, turn, false).await,
         _ => {
             let of_turn = Identity {
                 conversation: turn.conversation_id,

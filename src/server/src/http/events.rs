@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix_web::http::header::{ACCEPT, CACHE_CONTROL};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
+use callboard_actors::NodeError;
 use callboard_domain::id::ConversationId;
 use callboard_ports::Record;
 use callboard_ports::log::{Batch, LogError};
@@ -19,6 +20,8 @@ use crate::records::{kind, line};
 
 /// Proxies close a silent connection after 30 s or 60 s.
 const PING: Duration = Duration::from_secs(15);
+/// An actor that was killed is back within this.
+const FOLLOW_AGAIN: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Deserialize)]
 pub struct EventsQuery {
@@ -58,12 +61,12 @@ pub async fn events(
         Shape::Sse => "text/event-stream",
     });
     response.insert_header((CACHE_CONTROL, "no-store")).insert_header(("X-Accel-Buffering", "no"));
-    if follow {
-        let source = Source::Live(running.node.follow(&id, after).await?);
-        return Ok(response.streaming(stream(source, shape, id, after)));
-    }
-    let source = Source::Log(running.node.records(&id).await?);
-    Ok(response.streaming(stream(source, shape, id, after)))
+    let source = if follow {
+        Source::Live(running.node.follow(&id, after).await?)
+    } else {
+        Source::Log(running.node.records(&id).await?)
+    };
+    Ok(response.streaming(stream(Feed { api: api.clone(), id, shape, source, last: after })))
 }
 
 fn after(request: &HttpRequest, query: &EventsQuery) -> Result<Option<u64>, Problem> {
@@ -89,47 +92,72 @@ enum Source {
     Log(mpsc::Receiver<Result<Batch, LogError>>),
 }
 
-impl Source {
-    /// The next records, in order.
-    async fn next(&mut self) -> Option<Result<Vec<Record>, LogError>> {
-        match self {
-            Self::Live(live) => live
-                .recv()
-                .await
-                .map(|item| item.map(|(batch, at)| batch.records.get(at).cloned().into_iter().collect())),
-            Self::Log(log) => log.recv().await.map(|item| item.map(|batch| batch.records.to_vec())),
+/// A stream on its way.
+struct Feed {
+    api: web::Data<Api>,
+    id: ConversationId,
+    shape: Shape,
+    source: Source,
+    /// Offset of the newest record that was given.
+    last: Option<u64>,
+}
+
+impl Feed {
+    /// The next text of the stream; `None` at its end.
+    async fn next(&mut self) -> Option<String> {
+        let api = self.api.clone();
+        let records = tokio::select! {
+            biased;
+            records = self.records() => records?,
+            // JSON lines have no comments; an empty line is one that readers skip.
+            () = tokio::time::sleep(PING) => {
+                return Some(if self.shape == Shape::Sse { ": ping\n\n" } else { "\n" }.to_owned());
+            }
+            () = api.released() => return None,
+        };
+        let mut text = String::new();
+        for record in records.iter().filter(|record| record.key == self.id.as_str().as_bytes()) {
+            if self.last.is_none_or(|last| record.offset > last) {
+                self.last = Some(record.offset);
+                text.push_str(&write(self.shape, record));
+            }
         }
+        Some(text)
+    }
+
+    /// The next records, in order. Must be able to be dropped between two of them.
+    async fn records(&mut self) -> Option<Vec<Record>> {
+        let item = match &mut self.source {
+            Source::Log(log) => log.recv().await?.map(|batch| batch.records.to_vec()),
+            Source::Live(live) => match live.recv().await {
+                Some(item) => item.map(|(batch, at)| batch.records.get(at).cloned().into_iter().collect()),
+                None => return self.again().await,
+            },
+        };
+        item.inspect_err(
+            |error| tracing::warn!(conversation = %self.id, %error, "an event stream ends early"),
+        )
+        .ok()
+    }
+
+    /// The conversation's actor has ended (idle, or killed): follow its next one.
+    async fn again(&mut self) -> Option<Vec<Record>> {
+        tokio::time::sleep(FOLLOW_AGAIN).await;
+        let running = self.api.taking().ok()?;
+        match running.node.follow(&self.id, self.last).await {
+            Ok(live) => self.source = Source::Live(live),
+            Err(NodeError::NotReady { .. } | NodeError::Gone(_) | NodeError::Busy(_)) => {}
+            Err(error) => {
+                tracing::warn!(conversation = %self.id, %error, "an event stream ends early");
+                return None;
+            }
+        }
+        Some(Vec::new())
     }
 }
 
-fn stream(
-    source: Source,
-    shape: Shape,
-    id: ConversationId,
-    after: Option<u64>,
-) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> {
-    unfold(Some(source), move |source| {
-        let id = id.clone();
-        async move {
-            let mut source = source?;
-            let text = match tokio::time::timeout(PING, source.next()).await {
-                // JSON lines have no comments; an empty line is one that readers skip.
-                Err(_) => if shape == Shape::Sse { ": ping\n\n" } else { "\n" }.to_owned(),
-                Ok(None) => return None,
-                Ok(Some(Err(error))) => {
-                    tracing::warn!(conversation = %id, %error, "an event stream ends early");
-                    return None;
-                }
-                Ok(Some(Ok(records))) => records
-                    .iter()
-                    .filter(|record| record.key == id.as_str().as_bytes())
-                    .filter(|record| after.is_none_or(|after| record.offset > after))
-                    .map(|record| write(shape, record))
-                    .collect(),
-            };
-            Some((Ok(Bytes::from(text)), Some(source)))
-        }
-    })
+fn stream(feed: Feed) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> {
+    unfold(feed, |mut feed| async move { Some((Ok(Bytes::from(feed.next().await?)), feed)) })
 }
 
 fn write(shape: Shape, record: &Record) -> String {

@@ -89,6 +89,10 @@ impl Collector for Lines {
                 MetricKind::Gauge => MetricType::Gauge,
             };
             let mut family = encoder.encode_descriptor(name, first.help, None, kind)?;
+            if first.labels.is_empty() {
+                number(first, family)?;
+                continue;
+            }
             for line in &lines {
                 number(line, family.encode_family(&line.labels)?)?;
             }

@@ -142,7 +142,7 @@ pub async fn get(
         return answer(running, turn, false).await;
     }
     if !wait.is_zero()
-        && let Ok(Ok(ended)) = tokio::time::timeout(wait, running.node.ended(&id, &turn.command_id)).await
+        && let Some(Ok(ended)) = api.wait_for(wait, running.node.ended(&id, &turn.command_id)).await
     {
         return answer(running, ended, false).await;
     }

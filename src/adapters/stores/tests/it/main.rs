@@ -3,6 +3,7 @@
 // A replay takes a list of ranges; one range is the usual list.
 #![allow(clippy::single_range_in_vec_init)]
 
+mod disk_full;
 mod folder;
 mod kill;
 mod log;
