@@ -23,6 +23,8 @@ pub struct TopicDrift {
 pub trait TopicAdmin: Send + Sync {
     /// What differs; empty when all is as declared.
     fn diff(&self) -> BoxFuture<'_, Result<Vec<TopicDrift>, LogError>>;
+    /// Creates what is missing and touches nothing that exists; gives what was done, a line each.
+    fn create_missing(&self) -> BoxFuture<'_, Result<Vec<String>, LogError>>;
     /// Creates what is missing and mends what can be mended; gives what was done, a line each.
     fn apply(&self) -> BoxFuture<'_, Result<Vec<String>, LogError>>;
 }

@@ -2,6 +2,7 @@
 //! No actor runs, so that looking at a folder never moves a turn on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use callboard_domain::conversation::{State, apply};
 use callboard_domain::id::ConversationId;
@@ -17,13 +18,18 @@ use tokio::sync::mpsc;
 use crate::cli::{Failure, Global};
 use crate::compare::{Compared, Frozen, compare};
 use crate::http::HistoryDto;
+use crate::wiring::Engine;
 use crate::{history, records, wiring};
 
 /// As many exchanges as HTTP gives at most.
 const MAX_TURNS: usize = 1_000;
 
+/// Nothing was written, so that there is nothing to wait for.
+const CLOSED_WITHIN: Duration = Duration::from_secs(2);
+
 /// An open data folder.
 pub struct Offline {
+    engine: Engine,
     log: Arc<dyn Log>,
     snapshots: Arc<dyn SnapshotStore>,
     /// Held until the end.
@@ -43,14 +49,15 @@ impl Offline {
             return Err(Failure::usage(format!("{folder} holds no log; name the folder with --data-dir")));
         }
         let folder = wiring::data_dir(&config)?;
-        let log = wiring::engine(&config, &folder, "offline")?.log();
+        let engine = wiring::engine(&config, &folder, "offline")?;
         let snapshots = wiring::snapshots(&config, &folder)?;
-        Ok(Self { log, snapshots, _folder: folder })
+        Ok(Self { log: engine.log(), engine, snapshots, _folder: folder })
     }
 
     /// Closes the stores in order.
     pub async fn close(self) {
         self.snapshots.close().await;
+        self.engine.close(CLOSED_WITHIN).await;
     }
 
     /// Shows every record of a conversation as one line.

@@ -116,24 +116,27 @@ async fn live(
     let config = &loaded.config;
     let mut stop = Stop::listen().map_err(Failure::job)?;
     announce_engine(loaded, &job);
-    let engine = wiring::engine(config, &data, &job.role)?;
     let tools = wiring::tools(config, clients.clone())?;
     let models = wiring::models(config, tools.clone(), clients).await?;
     let roles = roles(config, &job, &tools)?;
+    let serves = job.worker.is_none();
+    let place = match &listener {
+        Some(listener) => format!("open http://{}", listener.local_addr().map_err(Failure::job)?),
+        None => "it listens nowhere".to_owned(),
+    };
+    let plans = if serves { models.banner.as_str() } else { job.role.as_str() };
+    tracing::info!("{plans}; {place}");
+    let engine = wiring::engine(config, &data, &job.role)?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = (cores / 2).max(1);
-    let api = web::Data::new(Api::new(Rules::of(config, job.worker.is_none())));
+    let api = web::Data::new(Api::new(Rules::of(config, serves)));
     let server = match listener {
         Some(listener) => {
             let address = listener.local_addr().map_err(Failure::job)?;
-            tracing::info!("{}; open http://{address}", models.banner);
             data.publish_address(&address.to_string()).map_err(Failure::usage)?;
-            Some(http(listener, api.clone(), threads, job.worker.is_none())?)
+            Some(http(listener, api.clone(), threads, serves)?)
         }
-        None => {
-            tracing::info!("{} works; it listens nowhere", job.role);
-            None
-        }
+        None => None,
     };
     let reached = tokio::select! {
         biased;
@@ -144,7 +147,14 @@ async fn live(
         let arbiters = Arbiters::start(threads);
         let snapshots = wiring::snapshots(config, &data)?;
         let name = format!("{}-{}", data.node_id(), job.role);
-        let parts = wiring::Parts { engine: engine.clone(), snapshots, tools, models, arbiters };
+        let parts = wiring::Parts {
+            limits: wiring::limits(config),
+            engine: engine.clone(),
+            snapshots,
+            tools,
+            models,
+            arbiters,
+        };
         work(parts, roles, &name, &api, &mut stop).await
     } else {
         Ok(())
@@ -247,6 +257,9 @@ fn roles(config: &Config, job: &Job, tools: &Arc<callboard_tools::Registry>) -> 
     let history = || Some(config.data_dir.join("history.json"));
     let Some(worker) = &job.worker else {
         let without = |part| config.without.contains(&part);
+        if config.kafka.brokers.is_none() && !config.without.is_empty() {
+            tracing::warn!("on the embedded log nobody else can take the roles that `without` leaves out");
+        }
         return Ok(Roles {
             host: true,
             pools: if without(Part::Tools) { Vec::new() } else { pools },

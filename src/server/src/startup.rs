@@ -29,7 +29,7 @@ pub async fn topics(config: &Config, engine: &Engine, waiting: impl Fn(&str)) ->
         };
         let missing = drift.iter().any(|one| one.what == "missing");
         if missing && kafka.may_create_topics() && !applied {
-            match kafka.apply().await {
+            match kafka.create_missing().await {
                 Ok(done) => {
                     done.iter().for_each(|line| tracing::info!("topics: {line}"));
                     applied = true;

@@ -3,8 +3,10 @@
 //! `storage` opens what is durable, `Models` and tools are built beside it, `node` starts the actors on all of
 //! them. Used by `serve` (a node), `offline` (storage alone) and `doctor` (the parts one by one).
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use callboard_actors::{Arbiters, BlockingThreads, Limits, Node, Ports, Roles};
 use callboard_domain::event::TurnLimits;
@@ -79,7 +81,7 @@ impl Engine {
     }
 
     /// Writes what is under way, and frees what is held.
-    pub async fn close(&self, within: std::time::Duration) {
+    pub async fn close(&self, within: Duration) {
         if let Err(error) = self.log().flush(within).await {
             tracing::warn!(%error, "the log could not be flushed in time");
         }
@@ -233,8 +235,30 @@ fn without_nulls(value: Value) -> Value {
     }
 }
 
+/// The bounds of the actors, with what the configuration changes.
+#[must_use]
+pub fn limits(config: &Config) -> Limits {
+    let (usual, set) = (Limits::default(), &config.limits);
+    let number = |set: Option<NonZero<usize>>, usual: usize| set.map_or(usual, NonZero::get);
+    let time =
+        |set: Option<NonZero<u64>>, usual: Duration| set.map_or(usual, |ms| Duration::from_millis(ms.get()));
+    Limits {
+        workers_per_pool: number(set.workers_per_pool, usual.workers_per_pool),
+        synthesis_workers: number(set.synthesis_workers, usual.synthesis_workers),
+        planner_calls: number(set.planner_calls, usual.planner_calls),
+        live_conversations: number(set.live_conversations, usual.live_conversations),
+        waiters_per_conversation: number(set.waiters_per_conversation, usual.waiters_per_conversation),
+        passivate_after: time(set.passivate_after_ms, usual.passivate_after),
+        flush_every: time(set.flush_every_ms, usual.flush_every),
+        history_conversations: number(set.history_conversations, usual.history_conversations),
+        history_turns: number(set.history_turns, usual.history_turns),
+        ..usual
+    }
+}
+
 /// Everything a node is started on.
 pub struct Parts {
+    pub limits: Limits,
     pub engine: Engine,
     pub snapshots: Arc<dyn SnapshotStore>,
     pub tools: Arc<Registry>,
@@ -266,7 +290,7 @@ pub fn node(parts: Parts, roles: Roles, worker_name: &str) -> Started {
         placement: parts.arbiters,
         blocking: BlockingThreads::start(BLOCKING_THREADS),
     };
-    let node = callboard_actors::start(ports, roles, Limits::default(), worker_name);
+    let node = callboard_actors::start(ports, roles, parts.limits, worker_name);
     Started { node, clock, entropy }
 }
 

@@ -29,15 +29,10 @@ pub struct Global {
     /// Use Kafka at these brokers instead of the embedded log
     #[arg(long, global = true, value_name = "HOST:PORT,…")]
     pub kafka_brokers: Option<String>,
-    /// The running server that commands talk to
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        default_value = "http://127.0.0.1:8080",
-        env = "CALLBOARD_SERVER"
-    )]
-    pub server: String,
+    /// The running server that commands talk to [default: the one that holds the data folder, or
+    /// http://127.0.0.1:8080]
+    #[arg(long, global = true, value_name = "URL", env = "CALLBOARD_SERVER")]
+    pub server: Option<String>,
     /// Key for a server that asks for one
     #[arg(long, global = true, value_name = "KEY", env = "CALLBOARD_API_KEY", hide_env_values = true)]
     pub api_key: Option<String>,

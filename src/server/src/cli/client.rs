@@ -1,6 +1,7 @@
 //! Talking to a running server: JSON in and out, problems as one line.
 
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
@@ -58,7 +59,8 @@ impl Client {
     /// # Errors
     /// When the server's URL is none, or no HTTP client can be made.
     pub fn new(global: &Global) -> Result<Self, Failure> {
-        let server = global.server.trim_end_matches('/').to_owned();
+        let server = global.server.clone().unwrap_or_else(|| usual_server(global));
+        let server = server.trim_end_matches('/').to_owned();
         if reqwest::Url::parse(&server).is_err() {
             return Err(Failure::usage(format!("--server {server:?} is no URL; write http://HOST:PORT")));
         }
@@ -122,6 +124,19 @@ impl Client {
     pub async fn json(&self, request: Request<'_>) -> Result<Value, Failure> {
         let response = self.wanted(request, Some(TIMEOUT)).await?;
         response.json().await.map_err(|e| Failure::job(format!("the answer is no JSON: {}", e.without_url())))
+    }
+}
+
+/// The server that holds the data folder, or else the usual address.
+fn usual_server(global: &Global) -> String {
+    let config = crate::settings(global, &[]).ok().map(|loaded| loaded.config);
+    let holder = config.as_ref().and_then(|config| crate::wiring::holder_address(&config.data_dir));
+    let address = holder.and_then(|address| address.parse::<SocketAddr>().ok());
+    match address {
+        // A server on all addresses is on this one too.
+        Some(address) if address.ip().is_unspecified() => format!("http://127.0.0.1:{}", address.port()),
+        Some(address) => format!("http://{address}"),
+        None => "http://127.0.0.1:8080".to_owned(),
     }
 }
 

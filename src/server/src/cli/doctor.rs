@@ -43,6 +43,13 @@ fn folder(config: &Config) -> Vec<Finding> {
             says: format!("{path} is in use by the server at {address}"),
         }];
     }
+    if !config.data_dir.exists() {
+        return vec![Finding {
+            what: "data folder",
+            ok: true,
+            says: format!("{path} does not exist yet; `callboard serve` makes it"),
+        }];
+    }
     let data = match wiring::data_dir(config) {
         Ok(data) => data,
         Err(failure) => return vec![Finding { what: "data folder", ok: false, says: failure.to_string() }],

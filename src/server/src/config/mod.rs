@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, Loaded, load};
 pub use settings::{
-    ApiKeys, Brokers, EnginePart, FsyncMode, GroupProtocol, HttpSettings, KafkaSettings, LogSettings, Models,
-    OllamaSettings, OpenAiSettings, Part, PlannerSettings, SnapshotEngine, SnapshotSettings,
-    TelemetrySettings, TurnSettings,
+    ApiKeys, Brokers, EnginePart, FsyncMode, GroupProtocol, HttpSettings, KafkaSettings, LimitSettings,
+    LogSettings, Models, OllamaSettings, OpenAiSettings, Part, PlannerSettings, SnapshotEngine,
+    SnapshotSettings, TelemetrySettings, TurnSettings,
 };
 pub use show::{Shown, shown};
 pub use sources::{Environment, Flag};
@@ -48,6 +48,7 @@ pub struct Config {
     /// Settings of tools by name; `wiring` hands them to the tools.
     pub tools: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
     pub turns: TurnSettings,
+    pub limits: LimitSettings,
     pub telemetry: TelemetrySettings,
 }
 
@@ -67,6 +68,7 @@ impl Default for Config {
             models: Models::default(),
             tools: BTreeMap::new(),
             turns: TurnSettings::default(),
+            limits: LimitSettings::default(),
             telemetry: TelemetrySettings::default(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZero;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -303,6 +304,30 @@ impl Default for TurnSettings {
             turn_timeout_ms: limits.turn_timeout_ms,
         }
     }
+}
+
+/// Bounds that a deployment may change; what is not set is `actors::limits`'s to choose.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitSettings {
+    /// Invocations at once in one pool on one arbiter.
+    pub workers_per_pool: Option<NonZero<usize>>,
+    /// Answers written at once.
+    pub synthesis_workers: Option<NonZero<usize>>,
+    /// Planner calls at once.
+    pub planner_calls: Option<NonZero<usize>>,
+    /// Live conversations of one partition.
+    pub live_conversations: Option<NonZero<usize>>,
+    /// HTTP requests that may wait for one conversation.
+    pub waiters_per_conversation: Option<NonZero<usize>>,
+    /// Idle time after which a conversation is passivated.
+    pub passivate_after_ms: Option<NonZero<u64>>,
+    /// Between snapshots.
+    pub flush_every_ms: Option<NonZero<u64>>,
+    /// Conversations in `history.json`.
+    pub history_conversations: Option<NonZero<usize>>,
+    /// Turns kept of each.
+    pub history_turns: Option<NonZero<usize>>,
 }
 
 /// What is said to the operator.

@@ -1,6 +1,7 @@
 //! Request bodies: read within their bound, then field by field, so that every refusal names its field.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
@@ -16,6 +17,9 @@ use super::problem::Problem;
 /// A message and metadata at their bounds, twice for JSON's escapes, and room for the other fields.
 pub const MAX_BODY_BYTES: usize = 2 * (MAX_MESSAGE_BYTES + MAX_METADATA_BYTES) + 4 * 1024;
 
+/// Half a megabyte over a poor mobile link; whoever is slower holds a connection for nothing.
+const ARRIVED_WITHIN: Duration = Duration::from_secs(30);
+
 /// The fields of a JSON object, not yet read.
 #[derive(Debug, Default)]
 pub struct Fields(BTreeMap<String, Box<RawValue>>);
@@ -25,7 +29,11 @@ pub struct Fields(BTreeMap<String, Box<RawValue>>);
 /// # Errors
 /// 415 when it is not said to be JSON, 413 when it is too large, 400 when it is no JSON object in UTF-8.
 pub async fn fields(request: &HttpRequest, payload: web::Payload, optional: bool) -> Result<Fields, Problem> {
-    let bytes = read(payload).await?;
+    let late = || {
+        let detail = format!("the body did not arrive within {} s", ARRIVED_WITHIN.as_secs());
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
+    };
+    let bytes = tokio::time::timeout(ARRIVED_WITHIN, read(payload)).await.map_err(|_| late())??;
     if bytes.is_empty() && optional {
         return Ok(Fields::default());
     }

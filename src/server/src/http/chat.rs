@@ -73,7 +73,7 @@ pub async fn chat(
     check(&query)?;
     let key = send::idempotency_key(&request)?;
     let running = api.taking()?;
-    let identity = send::identity(running, named.as_deref(), key.as_deref(), &principal.0)?;
+    let identity = send::identity(running, named.as_deref(), key.as_deref(), &principal.0, "chat")?;
     let wait = prefer::wait(&request, api.rules.wait);
     ask(&api, running, &identity, query, wait, send::traceparent(&request)).await
 }
@@ -84,7 +84,7 @@ fn check(query: &UserQuery) -> Result<(), Problem> {
         ("message", query.message.len(), MAX_MESSAGE_BYTES),
         ("metadata", metadata_bytes, MAX_METADATA_BYTES),
     ];
-    for (field, bytes, most) in bounds.into_iter().filter(|(_, bytes, most)| bytes > most) {
+    if let Some((field, bytes, most)) = bounds.into_iter().find(|(_, bytes, most)| bytes > most) {
         let detail = format!("{field}: it has {bytes} bytes; at most {most} are allowed");
         let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "field_too_large", detail);
         return Err(problem.field(field).limit(most));

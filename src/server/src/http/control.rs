@@ -80,7 +80,7 @@ async fn cancel_turn(
         return Err(Problem::new(StatusCode::CONFLICT, "turn_not_open", detail));
     }
     let key = send::idempotency_key(request)?;
-    let identity = send::identity(running, Some(id), key.as_deref(), &principal.0)?;
+    let identity = send::identity(running, Some(id), key.as_deref(), &principal.0, "cancel")?;
     let mut ended = Box::pin(running.node.ended(&turn.conversation_id, &turn.command_id));
     if let std::task::Poll::Ready(early) = futures_util::poll!(&mut ended) {
         return answer(running, early?, false).await;
@@ -119,7 +119,7 @@ pub async fn reset(
     body::fields(&request, payload, true).await?.only(&[])?;
     let running = api.taking()?;
     let key = send::idempotency_key(&request)?;
-    let identity = send::identity(running, Some(&path), key.as_deref(), &principal.0)?;
+    let identity = send::identity(running, Some(&path), key.as_deref(), &principal.0, "reset")?;
     let id = &identity.conversation;
     if running.node.read(id, callboard_domain::State::is_empty).await? {
         return Err(Problem::not_found("unknown_conversation", format!("there is no conversation {id}")));

@@ -16,8 +16,9 @@ use super::api::Running;
 use super::problem::Problem;
 use crate::compare::hex;
 
-/// Longer than any log takes to say yes or no (Kafka: `message.timeout.ms` 30 s).
-const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(40);
+/// A log that is there answers in milliseconds, a fail-over included in a few seconds. After this the client hears
+/// that nobody knows, and may ask again with its key, although the append may still succeed.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(10);
 /// Keys are UUIDs or hashes; 255 is the usual bound of services that take them.
 const MAX_KEY_BYTES: usize = 255;
 
@@ -61,7 +62,8 @@ fn digest(parts: &[&str]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// Conversation and command of a request: named, derived from the key, or new.
+/// Conversation and command of a request: named, derived from the key, or new. `verb` keeps apart what is asked
+/// with one key: a cancellation must not be taken for the message that it cancels.
 ///
 /// # Errors
 /// 400 for a conversation id that is none.
@@ -70,6 +72,7 @@ pub fn identity(
     named: Option<&str>,
     key: Option<&str>,
     principal: &str,
+    verb: &str,
 ) -> Result<Identity, Problem> {
     let conversation = match (named, key) {
         (Some(named), _) => ConversationId::new(named)?,
@@ -82,7 +85,7 @@ pub fn identity(
         (None, None) => ConversationId::new(&running.entropy.new_id())?,
     };
     let command = match key {
-        Some(key) => CommandId::new(&hex(&digest(&["command", conversation.as_str(), key])))?,
+        Some(key) => CommandId::new(&hex(&digest(&[verb, conversation.as_str(), key])))?,
         None => CommandId::new(&running.entropy.new_id())?,
     };
     Ok(Identity { conversation, command, keyed: key.is_some() })

@@ -4,6 +4,7 @@
 mod bad_input;
 mod crash;
 mod delivery;
+mod deploy;
 #[cfg(feature = "kafka")]
 mod duplicates;
 mod embedded;

@@ -173,6 +173,12 @@ impl Server {
         self.events(conversation).iter().map(kind).collect()
     }
 
+    /// As [`Self::kinds`]; empty while the conversation is not known yet.
+    pub fn try_kinds(&self, conversation: &str) -> Vec<String> {
+        let known = self.try_get(&format!("/v1/conversations/{conversation}")).is_some_and(|(status, _)| status == 200);
+        if known { self.kinds(conversation) } else { Vec::new() }
+    }
+
     /// Runs a command against this server; it must succeed.
     pub fn cli(&self, args: &[&str]) -> String {
         let (code, stdout, stderr) = self.cli_raw(args);

@@ -67,6 +67,12 @@ impl Admin<'_> {
         apply::apply(self, &declared, &seen)
     }
 
+    pub(crate) fn create_missing(&self) -> Result<Vec<String>, LogError> {
+        let (mut declared, seen) = self.look()?;
+        declared.retain(|topic| !seen.topics.contains_key(&topic.name));
+        apply::apply(self, &declared, &seen)
+    }
+
     /// The declared topics that are needed now, and what there is of them.
     fn look(&self) -> Result<(Vec<Declared>, Seen), LogError> {
         let declared = declared::needed(self.config.partitions, self.names);

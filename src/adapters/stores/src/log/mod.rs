@@ -231,6 +231,10 @@ impl TopicAdmin for EmbeddedLog {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
+    fn create_missing(&self) -> BoxFuture<'_, Result<Vec<String>, LogError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
     fn apply(&self) -> BoxFuture<'_, Result<Vec<String>, LogError>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }

@@ -1,0 +1,124 @@
+//! `compose.yaml`, `Dockerfile` and `topics.toml` against the code: ports, variables, flags and topics agree, without a Docker
+//! engine.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use callboard::cli::Cli;
+use callboard::config::{self, Config, Environment};
+use callboard_ports::record::Topic;
+use clap::Parser;
+use yaml_rust2::{Yaml, YamlLoader};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap()
+}
+
+fn compose() -> Yaml {
+    YamlLoader::load_from_str(&read("compose.yaml")).unwrap().remove(0)
+}
+
+fn texts(list: &Yaml) -> Vec<String> {
+    list.as_vec().unwrap().iter().map(|item| item.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn compose_starts_callboard_with_flags_and_variables_that_exist() {
+    let compose = compose();
+    let callboard = &compose["services"]["callboard"];
+    let mut command = vec!["callboard".to_owned()];
+    command.extend(texts(&callboard["command"]));
+    Cli::try_parse_from(&command).unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let port = Config::default().listen.port();
+    assert!(command.iter().any(|word| word.ends_with(&format!(":{port}"))), "{command:?}");
+    assert_eq!(texts(&callboard["ports"]), [format!("127.0.0.1:{port}:{port}")]);
+    let variables: Vec<(String, String)> = callboard["environment"]
+        .as_hash()
+        .unwrap()
+        .iter()
+        .map(|(name, value)| (name.as_str().unwrap().to_owned(), value.as_str().unwrap_or("x").to_owned()))
+        .collect();
+    for (name, value) in &variables {
+        let only = Environment(vec![(name.clone(), value.clone())]);
+        let loaded = config::load(None, Path::new("/nowhere"), &only, &[]).unwrap();
+        assert_ne!(loaded.config, Config::default(), "{name} changes nothing");
+    }
+    let mut health = texts(&callboard["healthcheck"]["test"]);
+    assert_eq!(health.remove(0), "CMD");
+    Cli::try_parse_from(&health).unwrap_or_else(|error| panic!("{health:?}: {error}"));
+}
+
+#[test]
+fn compose_is_one_network_of_healthy_services_with_named_volumes() {
+    let compose = compose();
+    let services = &compose["services"];
+    let kafka = &services["kafka"];
+    let listeners = kafka["environment"]["KAFKA_LISTENERS"].as_str().unwrap();
+    let advertised = kafka["environment"]["KAFKA_ADVERTISED_LISTENERS"].as_str().unwrap();
+    let brokers = services["callboard"]["environment"]["KAFKA_BROKERS"].as_str().unwrap();
+    let (host, port) = brokers.rsplit_once(':').unwrap();
+    assert!(services[host].as_hash().is_some(), "no service {host}");
+    assert!(listeners.contains(&format!(":{port}")) && advertised.contains(brokers), "{listeners} {advertised}");
+    let volumes: BTreeSet<&str> = compose["volumes"].as_hash().unwrap().keys().map(|k| k.as_str().unwrap()).collect();
+    for (name, service) in services.as_hash().unwrap() {
+        let name = name.as_str().unwrap();
+        if let Some(mounted) = service["volumes"].as_vec() {
+            for volume in mounted {
+                let volume = volume.as_str().unwrap().split(':').next().unwrap();
+                assert!(volumes.contains(volume), "{name} mounts {volume}, which is not declared");
+            }
+        }
+        let one_shot = service["restart"].as_str() == Some("no");
+        assert!(one_shot || service["healthcheck"].as_hash().is_some(), "{name} has no health check");
+        if let Some(needed) = service["depends_on"].as_hash() {
+            for other in needed.keys() {
+                assert!(services[other.as_str().unwrap()].as_hash().is_some(), "{name} needs an unknown service");
+            }
+        }
+        for port in service["ports"].as_vec().into_iter().flatten() {
+            assert!(port.as_str().unwrap().starts_with("127.0.0.1:"), "{name} publishes {port:?} beyond loopback");
+        }
+    }
+}
+
+#[test]
+fn the_image_runs_the_binary_on_its_port_and_folder() {
+    let dockerfile = read("Dockerfile");
+    let line = |head: &str| {
+        let found = dockerfile.lines().filter(|line| line.starts_with(head)).next_back();
+        found.unwrap_or_else(|| panic!("no {head} line")).to_owned()
+    };
+    assert!(line("EXPOSE").contains(&Config::default().listen.port().to_string()));
+    assert_eq!(line("ENTRYPOINT"), r#"ENTRYPOINT ["callboard"]"#);
+    assert!(dockerfile.matches("\nFROM ").count() + usize::from(dockerfile.starts_with("FROM ")) >= 2, "one stage");
+    assert!(line("USER") != "USER root");
+    let (name, value) = line("ENV").trim_start_matches("ENV ").split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned())).unwrap();
+    let loaded = config::load(None, Path::new("/nowhere"), &Environment(vec![(name, value.clone())]), &[]).unwrap();
+    assert_eq!(loaded.config.data_dir, Path::new(&value));
+    assert!(line("VOLUME").contains(&value));
+    let toolchain: toml::Table = read("rust-toolchain.toml").parse().unwrap();
+    let channel = toolchain["toolchain"]["channel"].as_str().unwrap();
+    let minor = channel.rsplit_once('.').unwrap().0;
+    assert!(dockerfile.contains(&format!("FROM rust:{minor}")), "the image builds with another Rust than {channel}");
+}
+
+#[test]
+fn topics_toml_declares_what_the_code_uses() {
+    let declared: toml::Table = read("topics.toml").parse().unwrap();
+    let now: BTreeSet<&str> = declared["topics"]
+        .as_table()
+        .unwrap()
+        .iter()
+        .filter(|(_, topic)| topic.get("later").and_then(toml::Value::as_bool) != Some(true))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(now, Topic::ALL.into_iter().map(Topic::name).collect::<BTreeSet<_>>());
+    let default = i64::from(Config::default().kafka.partitions);
+    assert_eq!(declared["defaults"]["partitions"].as_integer(), Some(default));
+    let events = &declared["topics"]["conversation-events"]["config"];
+    assert_eq!((events["retention.ms"].as_str(), events["retention.bytes"].as_str()), (Some("-1"), Some("-1")));
+}
