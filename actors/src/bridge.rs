@@ -24,7 +24,9 @@ use crate::node::Fatal;
 use crate::observe::{ActorView, KillHow, Show};
 use crate::planner_pool::PlannerPool;
 use crate::shared::Shared;
-use crate::supervise::{Children, Drain, Ended, Ending, EndingCell, Kill, RestartChild, local, panic_as_told};
+use crate::supervise::{
+    Children, Drain, Ended, Ending, EndingCell, Kill, RestartChild, local, panic_as_told,
+};
 use crate::wakes::Wakes;
 use crate::window::{Window, WindowBounds};
 
@@ -81,7 +83,13 @@ struct Retired {
 }
 
 impl Bridge {
-    pub fn new(path: String, shared: Arc<Shared>, feed: BridgeFeed, addr: Addr<Self>, ending: EndingCell) -> Self {
+    pub fn new(
+        path: String,
+        shared: Arc<Shared>,
+        feed: BridgeFeed,
+        addr: Addr<Self>,
+        ending: EndingCell,
+    ) -> Self {
         let ports = &shared.ports;
         let children = Children::new(
             &path,
@@ -108,7 +116,8 @@ impl Bridge {
     }
 
     fn start_planner(&mut self) {
-        let (path, shared, slot) = (format!("{}/planner", self.path), self.shared.clone(), self.planner.clone());
+        let (path, shared, slot) =
+            (format!("{}/planner", self.path), self.shared.clone(), self.planner.clone());
         let factory = Box::new(move || {
             let (path, shared) = (path.clone(), shared.clone());
             let (addr, started) =
@@ -121,13 +130,15 @@ impl Bridge {
 
     fn own(&mut self, partition: u32, committed: Option<Committed>) {
         let limits = &self.shared.limits;
-        let bounds = WindowBounds { entries: limits.commands_in_flight, bytes: limits.command_bytes_in_flight };
+        let bounds =
+            WindowBounds { entries: limits.commands_in_flight, bytes: limits.command_bytes_in_flight };
         let from = committed.map_or(0, |position| position.next_offset);
         let orders = Arc::new(Window::new(Topic::UserCommands, partition, from, bounds, self.inbox.clone()));
         let slot: Rc<RefCell<Option<Addr<Host>>>> = Rc::default();
         self.partitions.insert(partition, Owned { orders: orders.clone(), host: slot.clone() });
         let path = format!("{}/host-{partition}", self.path);
-        let (shared, planner, generation) = (self.shared.clone(), self.planner.clone(), self.generation.clone());
+        let (shared, planner, generation) =
+            (self.shared.clone(), self.planner.clone(), self.generation.clone());
         let (tail, inbox) = (self.tail.clone(), self.inbox.clone());
         let factory = Box::new(move || {
             generation.set(generation.get() + 1);
@@ -178,7 +189,8 @@ impl Bridge {
     /// Hands a batch to its host; waits out a restart of the host, so that nothing taken from the inbox is lost.
     fn take(&self, batch: Batch) -> LocalBoxFuture<'static, ()> {
         let Some(owned) = self.partitions.get(&batch.partition) else { return Box::pin(async {}) };
-        let (orders, slot, clock) = (owned.orders.clone(), owned.host.clone(), self.shared.ports.clock.clone());
+        let (orders, slot, clock) =
+            (owned.orders.clone(), owned.host.clone(), self.shared.ports.clock.clone());
         Box::pin(async move {
             /// A restarting host is back after its back-off, a few of these.
             const PAUSE: Duration = Duration::from_millis(10);
@@ -239,7 +251,11 @@ impl Handler<FromInbox> for Bridge {
             InboxEvent::Revoked { partition, ack } => return self.retire(partition, Some(ack)),
             InboxEvent::Lost { partition } => self.disown(partition),
             InboxEvent::Gap { partition, from, to } => {
-                tracing::error!(partition, lost = format!("{from}..{to}"), "user-commands were deleted before they were read");
+                tracing::error!(
+                    partition,
+                    lost = format!("{from}..{to}"),
+                    "user-commands were deleted before they were read"
+                );
             }
             InboxEvent::Fenced { reason } => {
                 self.shared.fail(Fatal::Fenced(reason));

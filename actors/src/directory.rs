@@ -41,12 +41,21 @@ impl Directory {
     }
 
     pub fn host(&self, partition: u32) -> Option<Addr<Host>> {
-        self.hosts.read().expect("no holder of this lock panics").get(&partition).map(|entry| entry.addr.clone())
+        self.hosts
+            .read()
+            .expect("no holder of this lock panics")
+            .get(&partition)
+            .map(|entry| entry.addr.clone())
     }
 
     /// All hosts in partition order.
     pub fn hosts(&self) -> Vec<Addr<Host>> {
-        self.hosts.read().expect("no holder of this lock panics").values().map(|entry| entry.addr.clone()).collect()
+        self.hosts
+            .read()
+            .expect("no holder of this lock panics")
+            .values()
+            .map(|entry| entry.addr.clone())
+            .collect()
     }
 
     pub fn enter_host(&self, partition: u32, addr: Addr<Host>, state: &'static str) {

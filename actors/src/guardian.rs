@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::{Actor, ActorContext, Addr, Context, Handler, Message, ResponseFuture};
-use callboard_ports::inbox::{Joining, InboxControl};
+use callboard_ports::inbox::{InboxControl, Joining};
 use callboard_ports::log::LogError;
 use callboard_ports::record::Topic;
 use futures_util::future::LocalBoxFuture;
@@ -105,7 +105,9 @@ impl Guardian {
     fn start(&mut self, role: &Role) {
         let started = match role {
             Role::Bridge => self.start_bridges(),
-            Role::Pool(name) => self.start_pools(role, &format!("callboard-pool-{name}"), Topic::ToolInvocationRequests),
+            Role::Pool(name) => {
+                self.start_pools(role, &format!("callboard-pool-{name}"), Topic::ToolInvocationRequests)
+            }
             Role::Synthesis => self.start_pools(role, "callboard-synthesis", Topic::SynthesisRequests),
             Role::History => self.start_history(),
         };
@@ -142,7 +144,12 @@ impl Guardian {
         let membership = ports.inbox.join(joining)?;
         let mut running = Running { lanes: Vec::new(), inbox: Some(membership.control.clone()) };
         for (lane, (commands, events)) in membership.lanes.into_iter().zip(tail.lanes).enumerate() {
-            let feed = BridgeFeed { commands, events, inbox: membership.control.clone(), tail: tail.control.clone() };
+            let feed = BridgeFeed {
+                commands,
+                events,
+                inbox: membership.control.clone(),
+                tail: tail.control.clone(),
+            };
             let (name, shared) = (format!("bridge-{lane}"), self.shared.clone());
             let path = format!("/{name}");
             let started = remote(&*ports.placement, lane, BATCH_MAILBOX, move |addr, ending| {
@@ -183,7 +190,8 @@ impl Guardian {
         let membership = if self.roles.host {
             None
         } else {
-            let joining = Joining { group: "callboard-history".into(), topic: Topic::ConversationEvents, lanes: 1 };
+            let joining =
+                Joining { group: "callboard-history".into(), topic: Topic::ConversationEvents, lanes: 1 };
             Some(ports.inbox.join(joining)?)
         };
         let inbox = membership.as_ref().map(|membership| membership.control.clone());
@@ -233,7 +241,11 @@ impl Handler<LaneEnded> for Guardian {
         group.running = None;
         *group.endings.entry(message.ending.as_str().to_owned()).or_default() += 1;
         self.shared.metrics.restart(message.ending);
-        tracing::warn!(actor = message.lane, ending = message.ending.as_str(), "actor ended; its group starts again");
+        tracing::warn!(
+            actor = message.lane,
+            ending = message.ending.as_str(),
+            "actor ended; its group starts again"
+        );
         let ports = &self.shared.ports;
         match group.budget.spend(ports.clock.monotonic_ms(), ports.entropy.next_u64()) {
             Restart::After(pause) => {
@@ -341,7 +353,8 @@ impl Handler<Kill> for Guardian {
         }
         let name = message.path.remove(0);
         let lanes = self.groups.values_mut().flat_map(|group| group.running.iter_mut());
-        let Some((_, started)) = lanes.flat_map(|running| &mut running.lanes).find(|(lane, _)| *lane == name) else {
+        let Some((_, started)) = lanes.flat_map(|running| &mut running.lanes).find(|(lane, _)| *lane == name)
+        else {
             return Box::pin(async { false });
         };
         if message.path.is_empty() && message.how == KillHow::Abort {

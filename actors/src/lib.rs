@@ -5,8 +5,8 @@
 //! `Placement` and `Blocking` from the ports (`placement` implements the last two for production). There are
 //! no statics, so that two nodes can run in one process.
 
-pub mod conversation;
 mod bridge;
+pub mod conversation;
 mod decode;
 pub mod directory;
 mod guardian;

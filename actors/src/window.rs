@@ -42,7 +42,14 @@ impl<T: Clone> Window<T> {
         bounds: WindowBounds,
         control: Arc<dyn InboxControl>,
     ) -> Self {
-        let inner = Inner { open: BTreeMap::new(), bytes: 0, taken: committed, committed, paused: false, revoked: false };
+        let inner = Inner {
+            open: BTreeMap::new(),
+            bytes: 0,
+            taken: committed,
+            committed,
+            paused: false,
+            revoked: false,
+        };
         Self { topic, partition, bounds, control, inner: Mutex::new(inner) }
     }
 
@@ -76,7 +83,11 @@ impl<T: Clone> Window<T> {
         let low = inner.open.keys().next().copied().unwrap_or(inner.taken);
         if low > inner.committed && !inner.revoked {
             inner.committed = low;
-            self.control.commit(self.topic, self.partition, Committed { next_offset: low, metadata: String::new() });
+            self.control.commit(
+                self.topic,
+                self.partition,
+                Committed { next_offset: low, metadata: String::new() },
+            );
         }
         let relaxed = inner.open.len() <= self.bounds.entries / 2 && inner.bytes <= self.bounds.bytes / 2;
         if relaxed && inner.paused && !inner.revoked {

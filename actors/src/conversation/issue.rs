@@ -8,8 +8,11 @@ use callboard_domain::command::UserQuery;
 use callboard_domain::effect::{self, Effect, EffectKey};
 use callboard_domain::event::{Event, PlanFailed, PlanGenerated, TurnError};
 use callboard_domain::id::{CommandId, StepId};
+use callboard_domain::json::RawJson;
 use callboard_domain::plan::PlanReason;
-use callboard_domain::request::{ReplyTo, Request, SynthesizeFinalAnswerRequested, ToolInvocationRequested};
+use callboard_domain::request::{
+    Exchange, ReplyTo, Request, SynthesizeFinalAnswerRequested, ToolInvocationRequested,
+};
 use callboard_domain::time::rfc3339;
 use callboard_domain::wire::{self, Stamp};
 use callboard_ports::headers::{self, Family, POOL};
@@ -118,7 +121,9 @@ impl Conversation {
                 self.ask_planner(request, key);
             }
             Effect::Invoke { command, version, step, until_ms, .. } => {
-                let Some((record, timeout_ms)) = self.invocation(command, *version, step, *until_ms) else { return };
+                let Some((record, timeout_ms)) = self.invocation(command, *version, step, *until_ms) else {
+                    return;
+                };
                 self.host.shared.metrics.invocations_requested.fetch_add(1, Relaxed);
                 self.issued.put(key.clone(), now_ms + timeout_ms + margin);
                 out.records.push(record);
@@ -163,7 +168,8 @@ impl Conversation {
         let conversation = &self.state.conversation;
         let stamp =
             Stamp { id: &id, conversation, command: Some(command), at: &at, causation_id: command.as_str() };
-        let value = wire::write_request(stamp, request).expect("a request built by this crate can be written");
+        let value =
+            wire::write_request(stamp, request).expect("a request built by this crate can be written");
         let partitions = self.host.shared.ports.log.partitions();
         NewRecord {
             topic,
@@ -203,7 +209,7 @@ impl Conversation {
 
     fn synthesis(&self, command: &CommandId, version: u32, until_ms: i64) -> Option<NewRecord> {
         let turn = self.state.running().filter(|turn| turn.command == *command)?;
-        let request = Request::SynthesizeFinalAnswerRequested(SynthesizeFinalAnswerRequested {
+        let mut body = SynthesizeFinalAnswerRequested {
             version,
             message: turn.message.clone(),
             agent: turn.agent.clone(),
@@ -212,7 +218,9 @@ impl Conversation {
             history: effect::history(&self.state),
             not_after_ms: until_ms,
             reply_to: self.reply_to(),
-        });
+        };
+        shorten(&mut body);
+        let request = Request::SynthesizeFinalAnswerRequested(body);
         let key = self.state.conversation.as_str().to_owned();
         let mut record = self.request_record(command, Topic::SynthesisRequests, key, &request);
         headers::push_reply_to(&mut record.headers, &self.reply_to());
@@ -229,6 +237,8 @@ impl Conversation {
         let metrics = self.host.shared.metrics.clone();
         let clock = self.host.shared.ports.clock.clone();
         let receipt = self.host.shared.ports.log.append(out.records);
+        /// What the log refuses it refuses again, until the turn's deadline ends it: no hurry.
+        const REFUSED_RETRY: std::time::Duration = std::time::Duration::from_secs(5);
         actix::spawn(async move {
             let failure = match receipt {
                 Ok(receipt) => match receipt.await {
@@ -244,7 +254,8 @@ impl Conversation {
                 metrics.appends_failed.fetch_add(1, Relaxed);
                 tracing::warn!(%failure, "append failed; it is decided again");
             }
-            clock.sleep(FULL_RETRY).await;
+            let pause = if matches!(failure, AppendError::Refused(_)) { REFUSED_RETRY } else { FULL_RETRY };
+            clock.sleep(pause).await;
             // An actor that is gone has no use for it: whoever replaces it derives the same work again.
             let _ = addr.send(AppendFailed { keys, decides }).await;
         });
@@ -275,7 +286,8 @@ impl Conversation {
         let margin = self.host.shared.limits.lease_margin.as_millis() as u64;
         let (reply, answer) = oneshot::channel();
         let (command, timeout_ms) = (request.command.clone(), request.timeout_ms);
-        let asked = self.host.planner().is_some_and(|planner| planner.try_send(AskPlan { request, reply }).is_ok());
+        let asked =
+            self.host.planner().is_some_and(|planner| planner.try_send(AskPlan { request, reply }).is_ok());
         if !asked {
             // A planner pool that is full or being restarted is asked again soon.
             self.issued.put(key, now_ms + FULL_RETRY.as_millis() as u64);
@@ -289,6 +301,38 @@ impl Conversation {
             let _ = addr.send(Planned { command, key, answer }).await;
         });
     }
+}
+
+/// Makes a synthesis request fit its record: results always go along (they are bounded for it), what was asked of the tools,
+/// the history and at last the question's tail only while there is room.
+fn shorten(body: &mut SynthesizeFinalAnswerRequested) {
+    /// Results (384 kB) and the envelope beside it stay below the record's bound.
+    const BUDGET_BYTES: usize = 450_000;
+    let mut left = BUDGET_BYTES;
+    let written = |text: &str| {
+        text.len() + text.bytes().filter(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\').count() * 5
+    };
+    if written(&body.message) > left {
+        let mut end = body.message.len().min(left / 6);
+        end = body.message.floor_char_boundary(end);
+        body.message = body.message[..end].into();
+    }
+    left = left.saturating_sub(written(&body.message));
+    for step in &mut body.steps {
+        match left.checked_sub(step.arguments.len_bytes()) {
+            Some(rest) => left = rest,
+            None => step.arguments = RawJson::null(),
+        }
+    }
+    let keeps = |exchange: &Exchange| {
+        let bytes = written(&exchange.message) + exchange.answer.as_deref().map_or(0, written);
+        let fits = bytes <= left;
+        left = left.saturating_sub(bytes);
+        fits
+    };
+    let kept: Vec<bool> = body.history.iter().rev().map(keeps).collect();
+    let mut newest_first = kept.into_iter().rev();
+    body.history.retain(|_| newest_first.next().unwrap_or(false));
 }
 
 impl super::orders::OrderQueue {
@@ -312,7 +356,9 @@ impl Handler<Planned> for Conversation {
         }
         let event = match message.answer {
             Some(Ok(plan)) => Event::PlanGenerated(plan),
-            Some(Err(error)) => Event::PlanFailed(PlanFailed { error: TurnError::new("no_plan", error.to_string()) }),
+            Some(Err(error)) => {
+                Event::PlanFailed(PlanFailed { error: TurnError::new("no_plan", error.to_string()) })
+            }
             None => {
                 self.issued.release(&message.key);
                 self.step();

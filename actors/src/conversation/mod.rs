@@ -84,14 +84,21 @@ pub struct Conversation {
 
 impl Conversation {
     /// Moves a recovered state into an actor.
-    pub(crate) fn new(state: State, host: Rc<HostContext>, addr: Addr<Self>, ending: EndingCell) -> Self {
+    pub(crate) fn new(
+        state: State,
+        orders: Vec<Order>,
+        host: Rc<HostContext>,
+        addr: Addr<Self>,
+        ending: EndingCell,
+    ) -> Self {
         let last_active_ms = host.shared.ports.clock.monotonic_ms();
+        host.shared.metrics.conversations_live.fetch_add(1, Relaxed);
         Self {
             state,
             host,
             addr,
             ending,
-            orders: orders::OrderQueue::default(),
+            orders: orders::OrderQueue::with(orders),
             issued: issue::Issued::default(),
             waiting: waiting::Waiting::default(),
             last_active_ms,
@@ -105,6 +112,10 @@ impl Conversation {
     /// Decides what can be decided, issues what is due, and says when to look again. Called after every input;
     /// recovery is the first call.
     fn step(&mut self) {
+        if self.host.orders.is_revoked() {
+            // The partition is somebody else's: nothing is issued any more.
+            return;
+        }
         let mut out = issue::Outgoing::default();
         self.decide_next(&mut out);
         let now_ms = self.host.shared.now_ms();
@@ -113,7 +124,8 @@ impl Conversation {
         self.send(out);
         let leases = self.issued.first_lapse_in_ms(self.host.shared.ports.clock.monotonic_ms());
         let deciding = self.orders.lapses_in_ms(self.host.shared.ports.clock.monotonic_ms());
-        let volatile = leases.into_iter().chain(deciding).min().map(|in_ms| now_ms.saturating_add_unsigned(in_ms));
+        let volatile =
+            leases.into_iter().chain(deciding).min().map(|in_ms| now_ms.saturating_add_unsigned(in_ms));
         self.host.wakes.set(&self.state.conversation, due.wake_at_ms.into_iter().chain(volatile).min());
     }
 
@@ -156,6 +168,12 @@ impl Conversation {
     }
 }
 
+/// When a stored state wants to be loaded again: whatever is open or held has a time, so that no restart forgets it.
+pub(crate) fn wake_at_ms(state: &State, now_ms: i64) -> Option<i64> {
+    let wanted = !state.open.is_empty() || state.blocked.is_some();
+    wanted.then(|| due(state, now_ms).wake_at_ms.unwrap_or(now_ms))
+}
+
 fn count_turn(metrics: &crate::observe::Metrics, event: &Event) {
     let counter = match event {
         Event::UserQueryReceived(_) => &metrics.turns_accepted,
@@ -171,7 +189,6 @@ impl Actor for Conversation {
     type Context = Context<Self>;
 
     fn started(&mut self, _: &mut Self::Context) {
-        self.host.shared.metrics.conversations_live.fetch_add(1, Relaxed);
         self.step();
     }
 }
@@ -222,7 +239,7 @@ impl Handler<TakeSnapshot> for Conversation {
             context.stop();
         }
         let covers = if self.state.blocked.is_some() { None } else { Some(self.state.next_offset) };
-        let wake_at_ms = due(&self.state, self.host.shared.now_ms()).wake_at_ms;
+        let wake_at_ms = wake_at_ms(&self.state, self.host.shared.now_ms());
         Snapshotted { bytes, covers, wake_at_ms, passivated }
     }
 }

@@ -46,6 +46,10 @@ pub struct OrderQueue {
 }
 
 impl OrderQueue {
+    pub fn with(orders: Vec<Order>) -> Self {
+        Self { waiting: orders.into(), deciding: None }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.deciding.is_none()
     }
@@ -129,7 +133,8 @@ impl Conversation {
 
     /// A command for a conversation that this build cannot read goes to the dead letters, to be redriven.
     fn give_up(&self, order: &Order) {
-        let detail = "the conversation is held at a record that this build does not know; redrive after the upgrade";
+        let detail =
+            "the conversation is held at a record that this build does not know; redrive after the upgrade";
         let reason = Reason { code: "conversation_blocked", detail, attempt: 1 };
         let letter = dead_letter(&order.record, &reason, self.host.partition);
         self.host.shared.metrics.dead_letter(reason.code);
@@ -137,7 +142,8 @@ impl Conversation {
             (self.host.shared.ports.log.clone(), self.host.orders.clone(), order.offset);
         let clock = self.host.shared.ports.clock.clone();
         actix::spawn(async move {
-            crate::host::append_until_acknowledged(&*log, &*clock, vec![letter], || window.is_revoked()).await;
+            crate::host::append_until_acknowledged(&*log, &*clock, vec![letter], || window.is_revoked())
+                .await;
             window.done(offset);
         });
     }

@@ -86,7 +86,8 @@ impl Handler<AwaitEnd> for Conversation {
                 waiters.retain(|waiter| !waiter.is_closed());
                 !waiters.is_empty()
             });
-            if ends.values().map(Vec::len).sum::<usize>() >= self.host.shared.limits.waiters_per_conversation {
+            if ends.values().map(Vec::len).sum::<usize>() >= self.host.shared.limits.waiters_per_conversation
+            {
                 return Err(Busy);
             }
         }

@@ -84,7 +84,8 @@ impl Book {
 
     /// Starts a partition; a file that belongs to another log is forgotten there.
     pub fn begin(&mut self, partition: u32, identity: &LogIdentity, bounds: Bounds) {
-        let same = self.identities.get(&partition) == Some(identity) && self.position(partition) <= bounds.end;
+        let same =
+            self.identities.get(&partition) == Some(identity) && self.position(partition) <= bounds.end;
         if !same {
             self.positions.insert(partition, bounds.start);
             self.identities.insert(partition, identity.clone());
@@ -132,8 +133,7 @@ impl Book {
     }
 
     /// Puts a conversation that had left back in, from all of its records so far.
-    pub fn restore(&mut self, id: &ConversationId, records: &[Item], limits: &Limits) {
-        let partition = self.entries.get(id).map_or(0, |entry| entry.partition);
+    pub fn restore(&mut self, partition: u32, id: &ConversationId, records: &[Item], limits: &Limits) {
         self.open(partition, id, limits);
         if let Some(entry) = self.entries.get_mut(id) {
             records.iter().for_each(|item| fold(entry, item, limits));
@@ -153,7 +153,9 @@ impl Book {
 }
 
 fn fold(entry: &mut Entry, item: &Item, limits: &Limits) {
-    let (Readable::Event(event), Some(command)) = (&item.recorded.body, &item.recorded.command) else { return };
+    let (Readable::Event(event), Some(command)) = (&item.recorded.body, &item.recorded.command) else {
+        return;
+    };
     if item.recorded.offset < entry.view.offset {
         return;
     }

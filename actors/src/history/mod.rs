@@ -143,7 +143,7 @@ impl Keeper {
                 while let Some(batch) = batches.recv().await {
                     records.extend(Decoded::new(batch?).items);
                 }
-                self.book.restore(&id, &records, &self.shared.limits);
+                self.book.restore(partition, &id, &records, &self.shared.limits);
             }
         }
         self.book.reached(decoded.batch.partition, decoded.end());
@@ -253,7 +253,12 @@ impl Actor for Projection {
         match membership {
             None => self.shared.directory.set_history(Some(self.addr.clone().recipient())),
             Some(membership) => {
-                tasks.extend(membership.lanes.into_iter().map(|lane| actix::spawn(follow(lane, sender.clone())).abort_handle()));
+                tasks.extend(
+                    membership
+                        .lanes
+                        .into_iter()
+                        .map(|lane| actix::spawn(follow(lane, sender.clone())).abort_handle()),
+                );
             }
         }
         self.tasks = tasks;
@@ -271,7 +276,11 @@ async fn follow(mut lane: tokio::sync::mpsc::Receiver<InboxEvent>, queue: tokio:
             }
             InboxEvent::Revoked { ack, .. } => drop(ack.send(())),
             InboxEvent::Gap { partition, from, to } => {
-                tracing::error!(partition, lost = format!("{from}..{to}"), "conversation-events lost records");
+                tracing::error!(
+                    partition,
+                    lost = format!("{from}..{to}"),
+                    "conversation-events lost records"
+                );
             }
             InboxEvent::Fenced { reason } => {
                 tracing::error!(reason, "the history projection was fenced");

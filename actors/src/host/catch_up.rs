@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use actix::{Handler, Message};
+use callboard_domain::apply;
 use callboard_domain::conversation::State;
 use callboard_domain::id::ConversationId;
 use callboard_domain::wire::Unreadable;
-use callboard_domain::{apply, due::due};
 use callboard_ports::inbox::InboxControl;
 use callboard_ports::log::{LogError, LogIdentity};
 use callboard_ports::record::{Record, Topic};
@@ -17,6 +17,7 @@ use callboard_ports::snapshot::{self, Checkpoint, Dirty, Flush};
 
 use super::load::{discard, load};
 use super::{Host, HostContext, Phase};
+use crate::conversation::wake_at_ms;
 use crate::decode::Decoded;
 
 /// Conversations written in one flush of a catch-up.
@@ -29,6 +30,8 @@ const OPEN_TURNS: usize = 100_000;
 #[rtype(result = "()")]
 pub(super) struct CaughtUp {
     identity: LogIdentity,
+    /// The partition was empty: its identity is known for good only after its first record.
+    was_empty: bool,
     position: u64,
     open: Vec<State>,
     dirty: HashMap<ConversationId, Vec<u64>>,
@@ -106,6 +109,7 @@ async fn catch_up(context: &Rc<HostContext>, inbox: &dyn InboxControl) -> Result
     );
     Ok(CaughtUp {
         identity: replay.identity,
+        was_empty: bounds.start == bounds.end,
         position: replay.position,
         open,
         dirty: replay.dirty,
@@ -190,7 +194,7 @@ impl Replay {
     /// Writes everything down and forgets what is closed.
     async fn shrink(&mut self) {
         self.flush().await;
-        self.states.retain(|_, state| !state.open.is_empty());
+        self.states.retain(|_, state| !state.open.is_empty() || state.blocked.is_some());
         self.fresh = false;
     }
 
@@ -209,13 +213,15 @@ impl Replay {
                         conversation: id.clone(),
                         snapshot: snapshot::encode(state, partition, &self.identity),
                         offsets: self.dirty.get(id).cloned().unwrap_or_default(),
-                        wake_at_ms: due(state, now_ms).wake_at_ms,
+                        wake_at_ms: wake_at_ms(state, now_ms),
                     })
                 })
                 .collect();
             let next_offset = if last { self.position } else { self.checkpoint };
             let checkpoint = Checkpoint { identity: self.identity.clone(), next_offset };
-            if let Err(error) = self.context.shared.ports.snapshots.flush(Flush { partition, dirty, checkpoint }).await {
+            if let Err(error) =
+                self.context.shared.ports.snapshots.flush(Flush { partition, dirty, checkpoint }).await
+            {
                 tracing::warn!(partition, %error, "snapshots not written; the checkpoint stays");
                 return;
             }
@@ -236,10 +242,8 @@ impl Replay {
                 self.states.insert(id, state);
             }
         }
-        let mut open: Vec<State> = std::mem::take(&mut self.states)
-            .into_values()
-            .filter(|state| !state.open.is_empty())
-            .collect();
+        let mut open: Vec<State> =
+            std::mem::take(&mut self.states).into_values().filter(|state| !state.open.is_empty()).collect();
         open.sort_by_key(|state| state.clock_ms);
         Ok(open)
     }
@@ -253,6 +257,7 @@ impl Handler<CaughtUp> for Host {
             return;
         }
         self.identity = message.identity;
+        self.identity_is_final = !message.was_empty;
         self.position = message.position;
         self.dirty = message.dirty;
         self.dead.start_at(message.dead_position);

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use actix::{Handler, Message};
+use actix::{Handler, Message, ResponseFuture};
 use callboard_domain::id::ConversationId;
 use callboard_domain::wire;
 use callboard_ports::dead_letter::{Reason, dead_letter};
@@ -12,6 +12,7 @@ use callboard_ports::log::Batch;
 use callboard_ports::partition::partition_of;
 use callboard_ports::record::Record;
 
+use super::deliver::Delivery;
 use super::{Host, Phase, append_until_acknowledged};
 use crate::conversation::Order;
 
@@ -25,7 +26,11 @@ pub struct TakeCommands(pub Batch);
 pub enum Taken {
     Order(Order),
     /// On its way to the dead letters.
-    Garbage { record: Arc<Record>, code: &'static str, detail: Arc<str> },
+    Garbage {
+        record: Arc<Record>,
+        code: &'static str,
+        detail: Arc<str>,
+    },
 }
 
 /// Commands by conversation, in inbox order within each.
@@ -68,7 +73,13 @@ impl Host {
     fn give_up_command(&self, record: &Record, code: &'static str, detail: &str) {
         let letter = dead_letter(record, &Reason { code, detail, attempt: 1 }, self.context.partition);
         self.context.shared.metrics.dead_letter(code);
-        tracing::warn!(partition = self.context.partition, offset = record.offset, code, detail, "command dead-lettered");
+        tracing::warn!(
+            partition = self.context.partition,
+            offset = record.offset,
+            code,
+            detail,
+            "command dead-lettered"
+        );
         let (context, offset) = (self.context.clone(), record.offset);
         actix::spawn(async move {
             let ports = &context.shared.ports;
@@ -88,33 +99,45 @@ impl Host {
                 Taken::Garbage { record, code, detail } => self.give_up_command(&record, code, &detail),
             }
         }
-        self.deliver_grouped(grouped);
+        // Every conversation is new or being loaded: its mailbox has room.
+        drop(self.deliver_grouped(grouped));
     }
 
-    fn deliver_grouped(&mut self, mut grouped: Grouped) {
+    /// Gives the deliveries that have to wait for room.
+    fn deliver_grouped(&mut self, mut grouped: Grouped) -> Vec<Delivery> {
+        let mut late = Vec::new();
         for id in std::mem::take(&mut grouped.order) {
             let orders = grouped.orders.remove(&id).unwrap_or_default();
-            self.deliver_orders(&id, orders);
+            late.extend(self.deliver_orders(&id, orders));
         }
+        late
     }
 }
 
 impl Handler<TakeCommands> for Host {
-    type Result = ();
+    /// Ends when every conversation had room for its commands: the bridge waits before it brings more.
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, message: TakeCommands, _: &mut Self::Context) {
+    fn handle(&mut self, message: TakeCommands, _: &mut Self::Context) -> Self::Result {
         let mut grouped = Grouped::default();
         for record in message.0.records.iter() {
             match self.read_order(record) {
                 Ok(order) => {
-                    if self.context.orders.take(record.offset, Taken::Order(order.clone()), record.size_bytes()) {
+                    if self.context.orders.take(
+                        record.offset,
+                        Taken::Order(order.clone()),
+                        record.size_bytes(),
+                    ) {
                         grouped.push(order.conversation.clone(), order);
                     }
                 }
                 Err((code, detail)) => {
                     // Taken too, so that the committed position waits for its dead letter.
-                    let garbage =
-                        Taken::Garbage { record: Arc::new(record.clone()), code, detail: Arc::from(&*detail) };
+                    let garbage = Taken::Garbage {
+                        record: Arc::new(record.clone()),
+                        code,
+                        detail: Arc::from(&*detail),
+                    };
                     if self.context.orders.take(record.offset, garbage, record.size_bytes()) {
                         self.give_up_command(record, code, &detail);
                     }
@@ -122,8 +145,11 @@ impl Handler<TakeCommands> for Host {
             }
         }
         // While catching up they wait in the window.
-        if self.phase == Phase::Running {
-            self.deliver_grouped(grouped);
-        }
+        let late = if self.phase == Phase::Running { self.deliver_grouped(grouped) } else { Vec::new() };
+        Box::pin(async move {
+            for delivery in late {
+                delivery.await;
+            }
+        })
     }
 }

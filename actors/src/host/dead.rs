@@ -76,7 +76,8 @@ impl Host {
         let (context, host) = (self.context.clone(), self.addr.clone());
         self.task(async move {
             let ports = &context.shared.ports;
-            append_until_acknowledged(&*ports.log, &*ports.clock, records, || context.orders.is_revoked()).await;
+            append_until_acknowledged(&*ports.log, &*ports.clock, records, || context.orders.is_revoked())
+                .await;
             let _ = host.send(Buried { position }).await;
         });
     }

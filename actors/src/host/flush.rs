@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use actix::{ActorContext, Addr, Handler, Message};
 use callboard_domain::id::ConversationId;
-use callboard_ports::snapshot::{Checkpoint, Dirty, Flush};
+use callboard_ports::log::LogIdentity;
+use callboard_ports::record::Topic;
+use callboard_ports::snapshot::{Checkpoint, Dirty, Flush, SnapshotError};
 use tokio::sync::oneshot;
 
 use super::{Host, Phase};
@@ -31,7 +33,12 @@ struct FlushTick;
 /// Conversations have written themselves down.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Gathered(Vec<(ConversationId, Snapshotted)>);
+struct Gathered {
+    taken: Vec<(ConversationId, Snapshotted)>,
+    /// Those that were asked to leave.
+    leaving: Vec<ConversationId>,
+    identity: LogIdentity,
+}
 
 /// The store has (or has not) taken it: below these offsets (`None`: all) the conversations are covered.
 #[derive(Message)]
@@ -39,7 +46,7 @@ struct Gathered(Vec<(ConversationId, Snapshotted)>);
 struct Flushed {
     covered: Vec<(ConversationId, Option<u64>)>,
     checkpoint: u64,
-    stored: bool,
+    stored: Result<(), SnapshotError>,
 }
 
 /// "Write everything down and go": the partition is being given up. Answered when it is done.
@@ -60,14 +67,14 @@ impl Host {
         });
     }
 
-    /// Dirty conversations first, then idle ones that may leave.
-    fn candidates(&mut self) -> Vec<(ConversationId, Addr<Conversation>)> {
+    /// Dirty conversations first, then idle ones that may leave (true).
+    fn candidates(&mut self) -> Vec<(ConversationId, Addr<Conversation>, bool)> {
         let limits = &self.context.shared.limits;
-        let mut chosen: HashMap<ConversationId, Addr<Conversation>> = HashMap::new();
+        let mut chosen: HashMap<ConversationId, (Addr<Conversation>, bool)> = HashMap::new();
         let mut lost = Vec::new();
         for id in self.dirty.keys().take(limits.flush_conversations) {
             match self.slots.addr(id) {
-                Some(addr) => drop(chosen.insert(id.clone(), addr)),
+                Some(addr) => drop(chosen.insert(id.clone(), (addr, false))),
                 None if !self.slots.contains(id) => lost.push(id.clone()),
                 None => {}
             }
@@ -79,14 +86,15 @@ impl Host {
                 break;
             }
             if now_ms.saturating_sub(live.touched_ms) >= idle_ms {
-                chosen.entry(id.clone()).or_insert_with(|| live.addr.clone());
+                chosen.entry(id.clone()).or_insert_with(|| (live.addr.clone(), false)).1 =
+                    self.phase == Phase::Running;
             }
         }
         // Dirty and not in memory: brought back so that it can be written down.
         for id in lost {
             self.load(&id);
         }
-        chosen.into_iter().collect()
+        chosen.into_iter().map(|(id, (addr, leaves))| (id, addr, leaves)).collect()
     }
 
     /// How long a conversation may idle: hardly at all when there are too many.
@@ -101,17 +109,27 @@ impl Host {
 
     fn gather(&mut self) {
         let candidates = self.candidates();
-        let identity = self.identity.clone();
-        let passivate_idle_ms = (self.phase == Phase::Running).then(|| self.idle_ms());
+        let leaving: Vec<ConversationId> =
+            candidates.iter().filter(|(_, _, leaves)| *leaves).map(|(id, _, _)| id.clone()).collect();
+        leaving.iter().for_each(|id| self.slots.leaving(id));
+        let (known, is_final) = (self.identity.clone(), self.identity_is_final || self.position == 0);
+        let (idle_ms, partition) = (self.idle_ms(), self.context.partition);
         self.flush.busy = true;
-        let host = self.addr.clone();
+        let (host, log) = (self.addr.clone(), self.context.shared.ports.log.clone());
         self.task(async move {
-            let ask = |(id, addr): (ConversationId, Addr<Conversation>)| {
-                let identity = identity.clone();
-                async move { addr.send(TakeSnapshot { identity, passivate_idle_ms }).await.ok().map(|taken| (id, taken)) }
+            // A partition that was empty gets its identity with its first record.
+            let identity = match is_final {
+                true => known,
+                false => log.identity(Topic::ConversationEvents, partition).await.unwrap_or(known),
+            };
+            let ask = |(id, addr, leaves): (ConversationId, Addr<Conversation>, bool)| {
+                let take =
+                    TakeSnapshot { identity: identity.clone(), passivate_idle_ms: leaves.then_some(idle_ms) };
+                async move { addr.send(take).await.ok().map(|taken| (id, taken)) }
             };
             let taken = futures_util::future::join_all(candidates.into_iter().map(ask)).await;
-            let _ = host.send(Gathered(taken.into_iter().flatten().collect())).await;
+            let _ =
+                host.send(Gathered { taken: taken.into_iter().flatten().collect(), leaving, identity }).await;
         });
     }
 
@@ -140,16 +158,26 @@ impl Handler<Gathered> for Host {
     type Result = ();
 
     fn handle(&mut self, message: Gathered, _: &mut Self::Context) {
+        if message.identity != self.identity {
+            (self.identity, self.identity_is_final) = (message.identity, true);
+        }
+        for id in &message.leaving {
+            let gone = message.taken.iter().any(|(of, taken)| of == id && taken.passivated);
+            self.left(id, gone);
+        }
         let covered: HashMap<&ConversationId, Option<u64>> =
-            message.0.iter().map(|(id, taken)| (id, taken.covers)).collect();
+            message.taken.iter().map(|(id, taken)| (id, taken.covers)).collect();
         let checkpoint = self.checkpoint_after(&covered);
         let covered = covered.into_iter().map(|(id, below)| (id.clone(), below)).collect();
-        if message.0.is_empty() && checkpoint == self.flush.checkpoint {
-            self.addr.try_send(Flushed { covered, checkpoint, stored: true }).unwrap_or_default();
+        if message.taken.is_empty() && checkpoint == self.flush.checkpoint {
+            let (host, stored) = (self.addr.clone(), Ok(()));
+            self.task(
+                async move { host.send(Flushed { covered, checkpoint, stored }).await.unwrap_or_default() },
+            );
             return;
         }
         let dirty = message
-            .0
+            .taken
             .into_iter()
             .map(|(conversation, taken)| Dirty {
                 offsets: self.dirty.get(&conversation).map_or_else(Vec::new, |offsets| {
@@ -168,15 +196,10 @@ impl Handler<Gathered> for Host {
         let (context, host) = (self.context.clone(), self.addr.clone());
         self.task(async move {
             let written = flush.dirty.len() as u64;
-            let stored = match context.shared.ports.snapshots.flush(flush).await {
-                Ok(()) => true,
-                Err(error) => {
-                    tracing::warn!(partition = context.partition, %error, "snapshots not written; trying again");
-                    false
-                }
-            };
-            if stored {
-                context.shared.metrics.snapshots_written.fetch_add(written, Relaxed);
+            let stored = context.shared.ports.snapshots.flush(flush).await;
+            match &stored {
+                Ok(()) => drop(context.shared.metrics.snapshots_written.fetch_add(written, Relaxed)),
+                Err(error) => tracing::warn!(partition = context.partition, %error, "snapshots not written"),
             }
             let _ = host.send(Flushed { covered, checkpoint, stored }).await;
         });
@@ -188,7 +211,13 @@ impl Handler<Flushed> for Host {
 
     fn handle(&mut self, message: Flushed, context: &mut Self::Context) {
         self.flush.busy = false;
-        if message.stored {
+        if matches!(message.stored, Err(SnapshotError::Corrupt(_))) && self.phase == Phase::Running {
+            // Starting again discards what does not verify and rebuilds it from the log.
+            self.ending.set(Ending::Failed);
+            context.stop();
+            return;
+        }
+        if message.stored.is_ok() {
             self.flush.checkpoint = message.checkpoint;
             for (id, below) in message.covered {
                 let Some(offsets) = self.dirty.get_mut(&id) else { continue };
@@ -204,7 +233,7 @@ impl Handler<Flushed> for Host {
         /// Flushes of a retiring host: it may hold more conversations than one flush takes.
         const FINAL_ROUNDS: u32 = 50;
         self.flush.final_rounds += 1;
-        if message.stored && !self.dirty.is_empty() && self.flush.final_rounds < FINAL_ROUNDS {
+        if message.stored.is_ok() && !self.dirty.is_empty() && self.flush.final_rounds < FINAL_ROUNDS {
             self.gather();
             return;
         }

@@ -4,39 +4,60 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use actix::{Addr, Handler, MailboxError, Message, dev::SendError};
-use callboard_domain::State;
+use actix::{Addr, Handler, Message};
 use callboard_domain::id::ConversationId;
+use callboard_domain::{State, apply};
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use tokio::sync::oneshot;
 
 use super::{Host, HostContext, Phase, Taken};
-use crate::conversation::{Conversation, Events, Order, Orders, Wake};
-use crate::limits::{CONVERSATION_MAILBOX, FULL_RETRY, PENDING_WHILE_LOADING, SHOW_TIMEOUT, SHOWN_CHILDREN};
+use crate::conversation::{Conversation, Events, Order};
+use crate::limits::{CONVERSATION_MAILBOX, PENDING_WHILE_LOADING, SHOW_TIMEOUT, SHOWN_CHILDREN};
 use crate::observe::{ActorView, KillHow, Show};
 use crate::supervise::{Budget, Ending, Kill, Restart, Started, local};
 
-/// What waits for a conversation that is being loaded.
+/// What waits for a conversation that is being loaded or is about to leave.
 #[derive(Default)]
-struct Pending {
-    events: Vec<Events>,
+pub(super) struct Pending {
+    pub events: Vec<Events>,
     records: usize,
     /// Records were dropped: they are read again from the log.
-    overflown: bool,
-    orders: Vec<Order>,
-    opens: Vec<oneshot::Sender<Addr<Conversation>>>,
+    pub overflown: bool,
+    pub orders: Vec<Order>,
+    pub opens: Vec<oneshot::Sender<Addr<Conversation>>>,
+}
+
+impl Pending {
+    pub fn push(&mut self, events: Events) {
+        self.records += events.items.len();
+        if self.records > PENDING_WHILE_LOADING {
+            self.overflown = true;
+            self.events.clear();
+        }
+        if !self.overflown {
+            self.events.push(events);
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.records == 0 && self.orders.is_empty() && self.opens.is_empty()
+    }
 }
 
 /// A live conversation; dropping it aborts the actor.
 pub(super) struct Live {
+    /// The one address that data goes through: every clone of an address has a mailbox slot of its own, so sending
+    /// through clones would know no bound.
     pub addr: Addr<Conversation>,
     started: Started,
     generation: u64,
     /// Monotonic: when something was last sent to it.
     pub touched_ms: u64,
+    /// It has been asked to leave: nothing is sent to it until it has answered.
+    pub leaving: Option<Pending>,
 }
 
-enum Slot {
+pub(super) enum Slot {
     Loading(Pending),
     Live(Live),
 }
@@ -44,7 +65,7 @@ enum Slot {
 /// All slots of a host.
 #[derive(Default)]
 pub(super) struct Slots {
-    slots: HashMap<ConversationId, Slot>,
+    pub slots: HashMap<ConversationId, Slot>,
     /// Restart budgets of conversations that crashed.
     crashed: HashMap<ConversationId, Budget>,
     generation: u64,
@@ -77,6 +98,13 @@ impl Slots {
         }
     }
 
+    /// From here on nothing is sent to the conversation, until [`Host::left`].
+    pub fn leaving(&mut self, conversation: &ConversationId) {
+        if let Some(Slot::Live(live)) = self.slots.get_mut(conversation) {
+            live.leaving.get_or_insert_default();
+        }
+    }
+
     pub fn clear(&mut self) {
         self.slots.clear();
     }
@@ -86,7 +114,9 @@ impl Slots {
         let asked: Vec<_> = self
             .live()
             .take(SHOWN_CHILDREN)
-            .map(|(id, live)| (format!("{}/{id}", context.path), live.addr.clone(), clock.sleep(SHOW_TIMEOUT)))
+            .map(|(id, live)| {
+                (format!("{}/{id}", context.path), live.addr.clone(), clock.sleep(SHOW_TIMEOUT))
+            })
             .collect();
         let show = |(path, addr, timeout): (String, Addr<Conversation>, _)| async move {
             let shown = tokio::select! {
@@ -131,18 +161,28 @@ pub(super) struct ConversationEnded {
 struct LoadAgain(ConversationId);
 
 impl Host {
-    fn now_ms(&self) -> u64 {
+    pub(super) fn now_ms(&self) -> u64 {
         self.context.shared.ports.clock.monotonic_ms()
     }
 
-    /// Makes an actor of a state and gives it what has been waiting.
-    pub(super) fn launch(&mut self, state: State) {
+    /// Makes an actor of a state. What has been waiting for it is folded first, so that no order of sending matters.
+    pub(super) fn launch(&mut self, mut state: State) {
         let conversation = state.conversation.clone();
+        let pending = match self.slots.slots.remove(&conversation) {
+            Some(Slot::Loading(pending)) => pending,
+            _ => Pending::default(),
+        };
+        for events in &pending.events {
+            for i in &events.items {
+                apply(&mut state, &events.decoded.items[*i as usize].recorded);
+            }
+        }
         self.slots.generation += 1;
         let generation = self.slots.generation;
-        let context = self.context.clone();
-        let (addr, mut started) =
-            local(CONVERSATION_MAILBOX, |addr, ending| Conversation::new(state, context, addr, ending));
+        let (context, orders) = (self.context.clone(), pending.orders);
+        let (addr, mut started) = local(CONVERSATION_MAILBOX, |addr, ending| {
+            Conversation::new(state, orders, context, addr, ending)
+        });
         let watch = std::mem::replace(&mut started.ended, Box::pin(std::future::pending()));
         let (host, name) = (self.addr.clone(), conversation.clone());
         actix::spawn(async move {
@@ -150,124 +190,11 @@ impl Host {
             let _ = host.send(ConversationEnded { conversation: name, generation, ending }).await;
         });
         self.context.shared.directory.enter(conversation.clone(), addr.clone());
-        let live = Live { addr: addr.clone(), started, generation, touched_ms: self.now_ms() };
-        let before = self.slots.slots.insert(conversation.clone(), Slot::Live(live));
-        let Some(Slot::Loading(pending)) = before else { return };
         for open in pending.opens {
             let _ = open.send(addr.clone());
         }
-        for events in pending.events {
-            self.later(self.deliver_to(&addr, &conversation, events));
-        }
-        if !pending.orders.is_empty() {
-            self.later(self.deliver_to(&addr, &conversation, Orders(pending.orders)));
-        }
-    }
-
-    fn later(&self, delivery: Option<LocalBoxFuture<'static, ()>>) {
-        if let Some(delivery) = delivery {
-            actix::spawn(delivery);
-        }
-    }
-
-    /// Sends now, or gives the future that sends when there is room.
-    fn deliver_to<M>(&self, addr: &Addr<Conversation>, id: &ConversationId, message: M) -> Option<LocalBoxFuture<'static, ()>>
-    where
-        M: Message<Result = ()> + Send + 'static,
-        Conversation: Handler<M>,
-    {
-        match addr.try_send(message) {
-            Ok(()) => None,
-            Err(SendError::Full(message)) => {
-                let addr = addr.clone();
-                Some(Box::pin(async move {
-                    // Closed meanwhile: whoever loads it next reads the log.
-                    let _: Result<(), MailboxError> = addr.send(message).await;
-                }))
-            }
-            Err(SendError::Closed(_)) => {
-                tracing::debug!(conversation = %id, "ended while something was sent to it");
-                None
-            }
-        }
-    }
-
-    /// Routes records to a conversation, loading it when need be. Records for one that has just ended are not kept:
-    /// its successor reads them from the log.
-    pub(super) fn deliver_events(
-        &mut self,
-        conversation: &ConversationId,
-        events: Events,
-    ) -> Option<LocalBoxFuture<'static, ()>> {
-        let now_ms = self.now_ms();
-        match self.slots.slots.get_mut(conversation) {
-            Some(Slot::Live(live)) => {
-                live.touched_ms = now_ms;
-                let addr = live.addr.clone();
-                if addr.connected() {
-                    return self.deliver_to(&addr, conversation, events);
-                }
-                // It has just ended (its monitor's word is on the way): load it again, this batch pending.
-                self.load(conversation);
-                self.pend_events(conversation, events);
-            }
-            Some(Slot::Loading(_)) => self.pend_events(conversation, events),
-            None => {
-                self.load(conversation);
-                self.pend_events(conversation, events);
-            }
-        }
-        None
-    }
-
-    fn pend_events(&mut self, conversation: &ConversationId, events: Events) {
-        if let Some(Slot::Loading(pending)) = self.slots.slots.get_mut(conversation) {
-            pending.records += events.items.len();
-            if pending.records > PENDING_WHILE_LOADING {
-                pending.overflown = true;
-                pending.events.clear();
-            }
-            if !pending.overflown {
-                pending.events.push(events);
-            }
-        }
-    }
-
-    /// Routes commands to a conversation, loading it when need be.
-    pub(super) fn deliver_orders(&mut self, conversation: &ConversationId, orders: Vec<Order>) {
-        match self.slots.slots.get_mut(conversation) {
-            Some(Slot::Live(live)) if live.addr.connected() => {
-                let addr = live.addr.clone();
-                self.later(self.deliver_to(&addr, conversation, Orders(orders)));
-                return;
-            }
-            Some(Slot::Loading(pending)) => {
-                pending.orders.extend(orders);
-                return;
-            }
-            Some(Slot::Live(_)) | None => self.load(conversation),
-        }
-        if let Some(Slot::Loading(pending)) = self.slots.slots.get_mut(conversation) {
-            pending.orders = self.context.orders_of(conversation);
-        }
-    }
-
-    /// Gives the address, as soon as there is one.
-    pub(super) fn open(&mut self, conversation: &ConversationId, reply: oneshot::Sender<Addr<Conversation>>) {
-        match self.slots.slots.get_mut(conversation) {
-            Some(Slot::Live(live)) if live.addr.connected() => {
-                let _ = reply.send(live.addr.clone());
-                return;
-            }
-            Some(Slot::Loading(pending)) => {
-                pending.opens.push(reply);
-                return;
-            }
-            Some(Slot::Live(_)) | None => self.load(conversation),
-        }
-        if let Some(Slot::Loading(pending)) = self.slots.slots.get_mut(conversation) {
-            pending.opens.push(reply);
-        }
+        let live = Live { addr, started, generation, touched_ms: self.now_ms(), leaving: None };
+        self.slots.slots.insert(conversation, Slot::Live(live));
     }
 
     /// Marks a conversation as being loaded and starts that. What it had in hand comes back from the window.
@@ -293,20 +220,6 @@ impl Host {
             _ => {}
         }
     }
-
-    pub(super) fn wake(&mut self, conversation: &ConversationId) {
-        match self.slots.slots.get(conversation) {
-            Some(Slot::Live(live)) => {
-                if let Err(SendError::Full(_)) = live.addr.try_send(Wake) {
-                    let again = self.context.shared.now_ms() + FULL_RETRY.as_millis() as i64;
-                    self.context.wakes.set(conversation, Some(again));
-                }
-            }
-            // Whoever is being loaded looks around when it starts.
-            Some(Slot::Loading(_)) => {}
-            None => self.load(conversation),
-        }
-    }
 }
 
 impl HostContext {
@@ -329,21 +242,33 @@ impl Handler<ConversationEnded> for Host {
             Some(Slot::Live(live)) if live.generation == message.generation => {}
             _ => return,
         }
+        if message.ending == Ending::Passivated {
+            // Its answer, on the way, says what to do with what waits.
+            return;
+        }
         self.slots.slots.remove(&id);
         self.context.shared.directory.leave(&id);
-        if message.ending == Ending::Passivated || self.phase != Phase::Running {
+        if self.phase != Phase::Running {
             return;
         }
         self.context.shared.metrics.restart(message.ending);
         tracing::warn!(conversation = %id, ending = message.ending.as_str(), "conversation ended; it is loaded again");
         /// A conversation that keeps crashing rests this long, so that it harms nobody but itself.
         const REST: std::time::Duration = std::time::Duration::from_secs(60);
+        /// Conversations whose crashes are remembered; forgetting them forgives.
+        const CRASHED: usize = 1_024;
+        if self.slots.crashed.len() >= CRASHED {
+            self.slots.crashed.clear();
+        }
         let (now_ms, random) = (self.now_ms(), self.context.shared.ports.entropy.next_u64());
         let pause = match self.slots.crashed.entry(id.clone()).or_default().spend(now_ms, random) {
             Restart::After(pause) => pause,
             Restart::Exhausted => REST,
         };
-        self.slots.slots.insert(id.clone(), Slot::Loading(Pending { orders: self.context.orders_of(&id), ..Pending::default() }));
+        self.slots.slots.insert(
+            id.clone(),
+            Slot::Loading(Pending { orders: self.context.orders_of(&id), ..Pending::default() }),
+        );
         let (clock, host) = (self.context.shared.ports.clock.clone(), self.addr.clone());
         self.task(async move {
             clock.sleep(pause).await;

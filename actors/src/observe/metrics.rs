@@ -79,19 +79,69 @@ impl Metrics {
         let level = |cell: &AtomicI64| cell.load(Ordering::Relaxed) as f64;
         let mut lines: Vec<MetricLine> = [
             ("callboard_events_applied", "Records folded.", Counter, of(&self.events_applied)),
-            ("callboard_invocations_requested", "Tool invocations requested.", Counter, of(&self.invocations_requested)),
-            ("callboard_invocations_run", "Tool invocations run by this process.", Counter, of(&self.invocations_run)),
-            ("callboard_invocations_deduplicated", "Requests answered by an invocation already run or running.", Counter, of(&self.invocations_deduplicated)),
-            ("callboard_requests_expired", "Requests not started because their not_after had passed.", Counter, of(&self.requests_expired)),
-            ("callboard_answers_written", "Final answers written by this process.", Counter, of(&self.answers_written)),
+            (
+                "callboard_invocations_requested",
+                "Tool invocations requested.",
+                Counter,
+                of(&self.invocations_requested),
+            ),
+            (
+                "callboard_invocations_run",
+                "Tool invocations run by this process.",
+                Counter,
+                of(&self.invocations_run),
+            ),
+            (
+                "callboard_invocations_deduplicated",
+                "Requests answered by an invocation already run or running.",
+                Counter,
+                of(&self.invocations_deduplicated),
+            ),
+            (
+                "callboard_requests_expired",
+                "Requests not started because their not_after had passed.",
+                Counter,
+                of(&self.requests_expired),
+            ),
+            (
+                "callboard_answers_written",
+                "Final answers written by this process.",
+                Counter,
+                of(&self.answers_written),
+            ),
             ("callboard_plans_asked", "Planner calls.", Counter, of(&self.plans_asked)),
-            ("callboard_appends_failed", "Appends that were not acknowledged.", Counter, of(&self.appends_failed)),
-            ("callboard_appends_refused_full", "Appends refused because the queue was full.", Counter, of(&self.appends_refused_full)),
-            ("callboard_conversations_loaded", "Conversations brought back from snapshot or log.", Counter, of(&self.conversations_loaded)),
+            (
+                "callboard_appends_failed",
+                "Appends that were not acknowledged.",
+                Counter,
+                of(&self.appends_failed),
+            ),
+            (
+                "callboard_appends_refused_full",
+                "Appends refused because the queue was full.",
+                Counter,
+                of(&self.appends_refused_full),
+            ),
+            (
+                "callboard_conversations_loaded",
+                "Conversations brought back from snapshot or log.",
+                Counter,
+                of(&self.conversations_loaded),
+            ),
             ("callboard_conversations_live", "Conversation actors.", Gauge, level(&self.conversations_live)),
             ("callboard_snapshots_written", "Snapshots written.", Counter, of(&self.snapshots_written)),
-            ("callboard_snapshots_unusable", "Snapshots that did not verify and were rebuilt from the log.", Counter, of(&self.snapshots_unusable)),
-            ("callboard_partitions_owned", "Partitions owned and caught up.", Gauge, level(&self.partitions_owned)),
+            (
+                "callboard_snapshots_unusable",
+                "Snapshots that did not verify and were rebuilt from the log.",
+                Counter,
+                of(&self.snapshots_unusable),
+            ),
+            (
+                "callboard_partitions_owned",
+                "Partitions owned and caught up.",
+                Gauge,
+                level(&self.partitions_owned),
+            ),
         ]
         .into_iter()
         .map(|(name, help, kind, value)| MetricLine { name, help, kind, labels: Vec::new(), value })
@@ -114,10 +164,18 @@ impl Metrics {
         for ((metric, label), value) in labelled.iter() {
             let (name, help, key) = match *metric {
                 "ending" => ("callboard_actor_endings", "Actors that ended unasked, by ending.", "ending"),
-                "ignored" => ("callboard_records_ignored", "Records that the fold ignored, by reason.", "reason"),
+                "ignored" => {
+                    ("callboard_records_ignored", "Records that the fold ignored, by reason.", "reason")
+                }
                 _ => ("callboard_dead_letters", "Records given up, by reason.", "reason"),
             };
-            lines.push(MetricLine { name, help, kind: Counter, labels: vec![(key, label.clone())], value: *value as f64 });
+            lines.push(MetricLine {
+                name,
+                help,
+                kind: Counter,
+                labels: vec![(key, label.clone())],
+                value: *value as f64,
+            });
         }
         lines
     }

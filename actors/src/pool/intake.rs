@@ -73,7 +73,13 @@ impl Pool {
             return;
         }
         let tool = job.tool.clone();
-        let flight = Flight { job: Arc::new(job), requests: vec![(partition, offset)], crashes: 0, worker: None };
+        let flight = Flight {
+            job: Arc::new(job),
+            requests: vec![(partition, offset)],
+            crashes: 0,
+            worker: None,
+            refused: false,
+        };
         self.flights.insert(key.clone(), flight);
         self.waiting.entry(tool).or_default().push_back(key);
     }
@@ -87,7 +93,9 @@ impl Pool {
         let (shared, offset) = (self.shared.clone(), record.offset);
         actix::spawn(async move {
             let give_up = || window.is_revoked();
-            if append_until_acknowledged(&*shared.ports.log, &*shared.ports.clock, vec![letter], give_up).await {
+            if append_until_acknowledged(&*shared.ports.log, &*shared.ports.clock, vec![letter], give_up)
+                .await
+            {
                 window.done(offset);
             }
         });

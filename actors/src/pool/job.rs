@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use callboard_domain::event::{Event, FinalAnswerSynthesized, Outcome, PlanFailed, ToolError, ToolInvocationResulted, TurnError};
+use callboard_domain::event::{
+    Event, FinalAnswerSynthesized, Outcome, PlanFailed, ToolError, ToolInvocationResulted, TurnError,
+};
 use callboard_domain::id::{CommandId, ConversationId};
 use callboard_domain::json::RawJson;
 use callboard_domain::limits::{MAX_ANSWER_BYTES, MAX_RESULT_BYTES};
@@ -51,7 +53,8 @@ impl Kind {
                 (key, body.tool.clone(), body.not_after_ms, body.effect_id.command.clone())
             }
             (Request::SynthesizeFinalAnswerRequested(body), Self::Synthesis) => {
-                let command = meta.command.clone().ok_or(("bad_id", "the envelope has no command_id".to_owned()))?;
+                let command =
+                    meta.command.clone().ok_or(("bad_id", "the envelope has no command_id".to_owned()))?;
                 let key = format!("{}:{command}:{}", meta.conversation, body.version);
                 (key, Arc::from("synthesis"), body.not_after_ms, command)
             }
@@ -130,7 +133,12 @@ impl Job {
     }
 }
 
-fn resulted(shared: &Shared, body: &ToolInvocationRequested, outcome: Outcome, started_at: Arc<str>) -> Event {
+fn resulted(
+    shared: &Shared,
+    body: &ToolInvocationRequested,
+    outcome: Outcome,
+    started_at: Arc<str>,
+) -> Event {
     Event::ToolInvocationResulted(ToolInvocationResulted {
         version: body.effect_id.version,
         step: body.effect_id.step.clone(),
@@ -164,7 +172,8 @@ async fn invoke(shared: &Shared, body: &ToolInvocationRequested) -> Result<RawJs
         }
     };
     if result.len_bytes() > MAX_RESULT_BYTES {
-        let words = format!("the result has {} bytes; at most {MAX_RESULT_BYTES} are allowed", result.len_bytes());
+        let words =
+            format!("the result has {} bytes; at most {MAX_RESULT_BYTES} are allowed", result.len_bytes());
         return Err(ToolError::new("result_too_large", words, false));
     }
     Ok(result)

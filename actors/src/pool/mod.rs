@@ -4,6 +4,7 @@
 //! Duplicates by effect id and attempt join the first (single flight); what was answered lately is remembered in a bounded,
 //! expiring cache. Neighbours: `worker` (its children), `job` (what a request comes to), `intake` (requests coming in).
 
+mod answers;
 mod intake;
 mod job;
 mod worker;
@@ -12,21 +13,22 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use actix::{Actor, ActorContext, Addr, Context, Handler, Message, ResponseFuture};
-use callboard_domain::event::Event;
+use actix::{Actor, ActorContext, Addr, Context, Handler, ResponseFuture};
 use callboard_ports::inbox::{InboxControl, InboxEvent};
 use callboard_ports::record::Topic;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
+use answers::Finished;
 pub use job::{Job, Kind};
 use worker::{Run, Worker};
 
-use crate::host::append_until_acknowledged;
 use crate::limits::HOST_MAILBOX;
 use crate::observe::{ActorView, KillHow, Show};
 use crate::shared::Shared;
-use crate::supervise::{Children, Drain, Ended, Ending, EndingCell, Kill, RestartChild, local, panic_as_told};
+use crate::supervise::{
+    Children, Drain, Ended, Ending, EndingCell, Kill, RestartChild, local, panic_as_told,
+};
 use crate::window::Window;
 
 /// One lane of a group on a request topic.
@@ -44,6 +46,8 @@ struct Flight {
     /// Workers that died with it in hand.
     crashes: u32,
     worker: Option<usize>,
+    /// Its answer was refused by the log; the error that replaces it is on its way.
+    refused: bool,
 }
 
 /// A worker as its pool sees it.
@@ -76,20 +80,6 @@ pub struct Pool {
     pumps: Vec<AbortHandle>,
     drained: Option<oneshot::Sender<()>>,
 }
-
-/// A worker has an outcome: the event that answers the request.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Finished {
-    key: Arc<str>,
-    worker: usize,
-    event: Box<Event>,
-}
-
-/// The answer is in the log.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Answered(Arc<str>);
 
 impl Pool {
     pub fn new(
@@ -163,7 +153,10 @@ impl Pool {
         for tool in tools {
             let most = self.kind.concurrency(&*self.shared.ports.tools, &tool);
             while self.running.get(&tool).copied().unwrap_or(0) < most {
-                let Some(worker) = self.workers.iter().position(|bench| bench.up && bench.job.is_none()) else { return };
+                let Some(worker) = self.workers.iter().position(|bench| bench.up && bench.job.is_none())
+                else {
+                    return;
+                };
                 let Some(key) = self.waiting.get_mut(&tool).and_then(VecDeque::pop_front) else { break };
                 self.run(key, worker);
             }
@@ -197,37 +190,13 @@ impl Pool {
             flight.worker = None;
             if let Some(running) = self.running.get_mut(&flight.job.tool) {
                 *running = running.saturating_sub(1);
+                // Foreign requests may name any tool: nothing is kept of those that are done.
+                if *running == 0 {
+                    self.running.remove(&flight.job.tool);
+                }
             }
         }
         Some(key)
-    }
-
-    /// Appends the answer until it is acknowledged, then lets the requests go.
-    fn answer(&mut self, key: Arc<str>, event: &Event) {
-        let Some(flight) = self.flights.get(&key) else { return };
-        let record = flight.job.answer(&self.shared, event);
-        let (shared, addr) = (self.shared.clone(), self.addr.clone());
-        actix::spawn(async move {
-            // Without an acknowledgement there is no committed offset: the request comes again.
-            if append_until_acknowledged(&*shared.ports.log, &*shared.ports.clock, vec![record], || false).await {
-                let _ = addr.send(Answered(key)).await;
-            }
-        });
-    }
-
-    /// The requests of a flight are done.
-    fn settle(&mut self, key: &Arc<str>) {
-        let Some(flight) = self.flights.remove(key) else { return };
-        for (partition, offset) in flight.requests {
-            if let Some(window) = self.windows.get(&partition) {
-                window.done(offset);
-            }
-        }
-        if self.flights.is_empty()
-            && let Some(drained) = self.drained.take()
-        {
-            let _ = drained.send(());
-        }
     }
 }
 
@@ -247,28 +216,6 @@ impl Actor for Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.pumps.iter().for_each(AbortHandle::abort);
-    }
-}
-
-impl Handler<Finished> for Pool {
-    type Result = ();
-
-    fn handle(&mut self, message: Finished, _: &mut Self::Context) {
-        if self.workers[message.worker].job.as_ref() == Some(&message.key) {
-            self.free(message.worker);
-        }
-        self.answer(message.key, &message.event);
-        self.dispatch();
-    }
-}
-
-impl Handler<Answered> for Pool {
-    type Result = ();
-
-    fn handle(&mut self, message: Answered, _: &mut Self::Context) {
-        self.answered.insert(message.0.clone(), ());
-        self.settle(&message.0);
-        self.dispatch();
     }
 }
 

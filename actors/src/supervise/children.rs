@@ -176,7 +176,13 @@ impl Children {
             .take(SHOWN_CHILDREN)
             .map(|(name, child)| {
                 let path = format!("{}/{name}", self.parent);
-                (path, self.refs(name), child.restarts, endings(&child.endings), self.clock.sleep(SHOW_TIMEOUT))
+                (
+                    path,
+                    self.refs(name),
+                    child.restarts,
+                    endings(&child.endings),
+                    self.clock.sleep(SHOW_TIMEOUT),
+                )
             })
             .collect();
         Box::pin(futures_util::future::join_all(asked.into_iter().map(

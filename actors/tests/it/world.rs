@@ -117,12 +117,8 @@ impl World {
 
     /// Appends a question, as a gateway does.
     pub async fn say(&self, conversation: &str, command: &str, message: &str) {
-        let query = UserQuery {
-            message: message.into(),
-            agent: "default".into(),
-            principal: None,
-            metadata: None,
-        };
+        let query =
+            UserQuery { message: message.into(), agent: "default".into(), principal: None, metadata: None };
         self.command(conversation, command, &Command::UserQueryReceived(query)).await;
     }
 
@@ -213,6 +209,7 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// Runs a story in one thread under a paused clock.
 pub fn story<F: Future<Output = ()> + 'static>(story: impl FnOnce() -> F) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, story());
 }

@@ -218,7 +218,9 @@ impl TopicAdmin for KafkaLog {
 
     fn create_missing(&self) -> BoxFuture<'_, Result<Vec<String>, LogError>> {
         let (config, names, asker) = (Arc::clone(&self.config), self.names.clone(), Arc::clone(&self.asker));
-        Box::pin(self.desk.ask(move || Admin { config: &config, names: &names, asker: &asker }.create_missing()))
+        Box::pin(
+            self.desk.ask(move || Admin { config: &config, names: &names, asker: &asker }.create_missing()),
+        )
     }
 
     fn apply(&self) -> BoxFuture<'_, Result<Vec<String>, LogError>> {

@@ -105,23 +105,28 @@ pub fn is_secret(path: &[String]) -> bool {
     path.first().is_some_and(|first| first == "kafka") && hides
 }
 
-/// The known key nearest to `path`, if one is near enough to have been meant.
+/// The known key nearest to `path`.
 #[must_use]
-pub fn nearest(path: &[String]) -> Option<String> {
-    let written = path.join(".");
+pub fn nearest(path: &[String]) -> String {
     let candidate = |key: &Key| {
-        let names: Vec<&str> = key
-            .path
-            .split('.')
-            .enumerate()
-            .map(|(i, part)| if part == "*" { path.get(i).map_or("NAME", String::as_str) } else { part })
-            .collect();
-        names.join(".")
+        let names = key.path.split('.').enumerate();
+        let names = names
+            .map(|(i, part)| if part == "*" { path.get(i).map_or("NAME", String::as_str) } else { part });
+        names.collect::<Vec<_>>().join(".")
     };
-    let scored = KEYS.iter().map(candidate).map(|name| (strsim::damerau_levenshtein(&written, &name), name));
-    let (distance, name) = scored.min()?;
-    // Beyond half of its letters a suggestion is a guess.
-    (distance * 2 <= written.len()).then_some(name)
+    let written = path.join(".");
+    let scored = KEYS.iter().map(candidate).map(|name| (distance(&written, &name), name));
+    scored.min().map_or_else(String::new, |(_, name)| name)
+}
+
+/// Letters apart, seen as a whole, table by table (a wrong table is worse), and as a key without its table.
+fn distance(written: &str, known: &str) -> usize {
+    let apart = strsim::damerau_levenshtein;
+    let (table, rest) = written.split_once('.').unwrap_or((written, ""));
+    let (known_table, known_rest) = known.split_once('.').unwrap_or((known, ""));
+    let name = known.rsplit('.').next().unwrap_or(known);
+    let by_table = 2 * apart(table, known_table) + apart(rest, known_rest);
+    apart(written, known).min(by_table).min(2 + apart(written, name))
 }
 
 #[cfg(test)]
@@ -134,10 +139,10 @@ mod tests {
 
     #[test]
     fn a_misspelt_key_finds_its_neighbour() {
-        assert_eq!(nearest(&path("htpp.wait_ms")).as_deref(), Some("http.wait_ms"));
-        assert_eq!(nearest(&path("kafka.broker")).as_deref(), Some("kafka.brokers"));
-        assert_eq!(nearest(&path("tools.math.timeout")).as_deref(), Some("tools.math.timeout_ms"));
-        assert_eq!(nearest(&path("zzz")), None);
+        assert_eq!(nearest(&path("htpp.wait_ms")), "http.wait_ms");
+        assert_eq!(nearest(&path("kafka.broker")), "kafka.brokers");
+        assert_eq!(nearest(&path("tools.math.timeout")), "tools.math.timeout_ms");
+        assert_eq!(nearest(&path("wait")), "http.wait_ms");
     }
 
     #[test]

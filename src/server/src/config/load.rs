@@ -17,17 +17,12 @@ pub const DEFAULT_FILE: &str = "callboard.toml";
 pub enum ConfigError {
     #[error("{}: {problem}", file.display())]
     File { file: PathBuf, problem: String },
-    #[error("unknown key {key:?} in {origin}{}", near(.nearest.as_deref()))]
-    Unknown { key: String, origin: String, nearest: Option<String> },
+    #[error(
+        "unknown key {key:?} in {origin}; did you mean {nearest:?}? `callboard config show` lists all keys"
+    )]
+    Unknown { key: String, origin: String, nearest: String },
     #[error("{key} in {origin}: {problem}")]
     Value { key: String, origin: String, problem: String },
-}
-
-fn near(nearest: Option<&str>) -> String {
-    nearest.map_or_else(
-        || "; `callboard config show` lists all keys".to_owned(),
-        |key| format!("; did you mean {key:?}?"),
-    )
 }
 
 /// A configuration that knows where each value came from.

@@ -26,18 +26,31 @@ fn bodies_that_are_wrong_are_problems_that_say_what_would_be_right() {
     expect(&server, json(json!({ "message": 7 })), &[], 400, &["message"]);
     expect(&server, json(json!({})), &[], 400, &["message"]);
     expect(&server, json(json!({ "message": "x", "mesage": "y" })), &[], 400, &["mesage"]);
-    expect(&server, json(json!({ "message": "x", "conversation_id": "a b" })), &[], 400, &["conversation_id"]);
+    expect(
+        &server,
+        json(json!({ "message": "x", "conversation_id": "a b" })),
+        &[],
+        400,
+        &["conversation_id"],
+    );
     expect(&server, json(json!({ "message": "x", "conversation_id": "x".repeat(129) })), &[], 400, &["128"]);
     expect(&server, json(json!({ "message": "x".repeat(262_145) })), &[], 413, &["262144"]);
     expect(&server, json(json!({ "message": "x".repeat(3_000_000) })), &[], 413, &[]);
-    expect(&server, json(json!({ "message": "x" })), &[("content-type", "text/plain")], 415, &["application/json"]);
+    expect(
+        &server,
+        json(json!({ "message": "x" })),
+        &[("content-type", "text/plain")],
+        415,
+        &["application/json"],
+    );
     expect(&server, json(json!({ "message": "x" })), &[("origin", "https://evil.example")], 403, &[]);
     expect(&server, json(json!({ "message": "x" })), &[("host", "evil.example")], 403, &[]);
     let (status, body) = server.try_get("/v1/conversations/unknown-one/turns/1").unwrap();
     assert_eq!(status, 404, "{body}");
     let (status, body) = server.try_get("/nowhere").unwrap();
     assert!(status == 404 && body.contains("\"code\""), "{body}");
-    let (status, problem, _) = server.post("/admin/v1/actors/kill", &[], json!({ "path": "/", "how": "panic" }).to_string());
+    let (status, problem, _) =
+        server.post("/admin/v1/actors/kill", &[], json!({ "path": "/", "how": "panic" }).to_string());
     assert_eq!(status, 403, "{problem}");
 }
 
@@ -51,7 +64,10 @@ fn ends(args: &[&str], options: &Options) -> (i32, String) {
 
 #[test]
 fn wrong_starts_are_one_clear_line_and_exit_code_2() {
-    let (code, words) = ends(&["serve", "--listen", "127.0.0.1:0"], &Options::default().env("CALLBOARD__PLANER__ORDER", "[]"));
+    let (code, words) = ends(
+        &["serve", "--listen", "127.0.0.1:0"],
+        &Options::default().env("CALLBOARD__PLANER__ORDER", "[]"),
+    );
     assert!(code == 2 && words.contains("planner"), "{code} {words}");
     let (code, words) = ends(&["serve", "--listen", "nonsense"], &Options::default());
     assert!(code == 2 && words.contains("nonsense"), "{code} {words}");

@@ -10,7 +10,9 @@ use crate::world::{Options, PATIENCE, Server};
 pub fn killed_between_plan_and_answer(options: Options) {
     let server = Server::start(options);
     let (conversation, command) = server.send("echo one; echo two; echo three after 3 seconds");
-    let two_done = || server.try_kinds(&conversation).iter().filter(|kind| *kind == "ToolInvocationResulted").count() == 2;
+    let two_done = || {
+        server.try_kinds(&conversation).iter().filter(|kind| *kind == "ToolInvocationResulted").count() == 2
+    };
     wait::until(PATIENCE, "two results are in the log", two_done).unwrap();
     let requested = server.metric("callboard_invocations_requested");
     assert!((requested - 3.0).abs() < 0.5, "{requested} requests");
@@ -21,9 +23,14 @@ pub fn killed_between_plan_and_answer(options: Options) {
     assert!(again <= 1.5, "only the unfinished step may be requested again, not {again}");
     let kinds = server.kinds(&conversation);
     let of = |wanted: &str| kinds.iter().filter(|kind| *kind == wanted).count();
-    assert_eq!((of("UserQueryReceived"), of("PlanGenerated"), of("FinalAnswerSynthesized")), (1, 1, 1), "{kinds:?}");
+    assert_eq!(
+        (of("UserQueryReceived"), of("PlanGenerated"), of("FinalAnswerSynthesized")),
+        (1, 1, 1),
+        "{kinds:?}"
+    );
     let plan = server.plan(&conversation);
-    let done: BTreeSet<&str> = plan["steps"].as_array().unwrap().iter().map(|s| s["status"].as_str().unwrap()).collect();
+    let done: BTreeSet<&str> =
+        plan["steps"].as_array().unwrap().iter().map(|s| s["status"].as_str().unwrap()).collect();
     assert_eq!(done, BTreeSet::from(["done"]));
     server.cli(&["verify"]);
 }

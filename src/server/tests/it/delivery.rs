@@ -49,7 +49,9 @@ fn a_repeated_key_joins_the_running_turn() {
 #[test]
 fn queued_messages_are_answered_in_order_and_a_short_wait_is_202() {
     let server = Server::start(Options::default());
-    let body = |i: u32| json!({ "message": format!("echo m{i} after 200 ms"), "conversation_id": "queue" }).to_string();
+    let body = |i: u32| {
+        json!({ "message": format!("echo m{i} after 200 ms"), "conversation_id": "queue" }).to_string()
+    };
     let mut commands = Vec::new();
     for i in 0..5 {
         let (status, turn, headers) = server.post("/v1/chat", &[("Prefer", "respond-async")], body(i));

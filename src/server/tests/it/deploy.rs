@@ -62,8 +62,12 @@ fn compose_is_one_network_of_healthy_services_with_named_volumes() {
     let brokers = services["callboard"]["environment"]["KAFKA_BROKERS"].as_str().unwrap();
     let (host, port) = brokers.rsplit_once(':').unwrap();
     assert!(services[host].as_hash().is_some(), "no service {host}");
-    assert!(listeners.contains(&format!(":{port}")) && advertised.contains(brokers), "{listeners} {advertised}");
-    let volumes: BTreeSet<&str> = compose["volumes"].as_hash().unwrap().keys().map(|k| k.as_str().unwrap()).collect();
+    assert!(
+        listeners.contains(&format!(":{port}")) && advertised.contains(brokers),
+        "{listeners} {advertised}"
+    );
+    let volumes: BTreeSet<&str> =
+        compose["volumes"].as_hash().unwrap().keys().map(|k| k.as_str().unwrap()).collect();
     for (name, service) in services.as_hash().unwrap() {
         let name = name.as_str().unwrap();
         if let Some(mounted) = service["volumes"].as_vec() {
@@ -76,11 +80,17 @@ fn compose_is_one_network_of_healthy_services_with_named_volumes() {
         assert!(one_shot || service["healthcheck"].as_hash().is_some(), "{name} has no health check");
         if let Some(needed) = service["depends_on"].as_hash() {
             for other in needed.keys() {
-                assert!(services[other.as_str().unwrap()].as_hash().is_some(), "{name} needs an unknown service");
+                assert!(
+                    services[other.as_str().unwrap()].as_hash().is_some(),
+                    "{name} needs an unknown service"
+                );
             }
         }
         for port in service["ports"].as_vec().into_iter().flatten() {
-            assert!(port.as_str().unwrap().starts_with("127.0.0.1:"), "{name} publishes {port:?} beyond loopback");
+            assert!(
+                port.as_str().unwrap().starts_with("127.0.0.1:"),
+                "{name} publishes {port:?} beyond loopback"
+            );
         }
     }
 }
@@ -94,16 +104,27 @@ fn the_image_runs_the_binary_on_its_port_and_folder() {
     };
     assert!(line("EXPOSE").contains(&Config::default().listen.port().to_string()));
     assert_eq!(line("ENTRYPOINT"), r#"ENTRYPOINT ["callboard"]"#);
-    assert!(dockerfile.matches("\nFROM ").count() + usize::from(dockerfile.starts_with("FROM ")) >= 2, "one stage");
+    assert!(
+        dockerfile.matches("\nFROM ").count() + usize::from(dockerfile.starts_with("FROM ")) >= 2,
+        "one stage"
+    );
     assert!(line("USER") != "USER root");
-    let (name, value) = line("ENV").trim_start_matches("ENV ").split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned())).unwrap();
-    let loaded = config::load(None, Path::new("/nowhere"), &Environment(vec![(name, value.clone())]), &[]).unwrap();
+    let (name, value) = line("ENV")
+        .trim_start_matches("ENV ")
+        .split_once('=')
+        .map(|(n, v)| (n.to_owned(), v.to_owned()))
+        .unwrap();
+    let loaded =
+        config::load(None, Path::new("/nowhere"), &Environment(vec![(name, value.clone())]), &[]).unwrap();
     assert_eq!(loaded.config.data_dir, Path::new(&value));
     assert!(line("VOLUME").contains(&value));
     let toolchain: toml::Table = read("rust-toolchain.toml").parse().unwrap();
     let channel = toolchain["toolchain"]["channel"].as_str().unwrap();
     let minor = channel.rsplit_once('.').unwrap().0;
-    assert!(dockerfile.contains(&format!("FROM rust:{minor}")), "the image builds with another Rust than {channel}");
+    assert!(
+        dockerfile.contains(&format!("FROM rust:{minor}")),
+        "the image builds with another Rust than {channel}"
+    );
 }
 
 #[test]
@@ -120,5 +141,8 @@ fn topics_toml_declares_what_the_code_uses() {
     let default = i64::from(Config::default().kafka.partitions);
     assert_eq!(declared["defaults"]["partitions"].as_integer(), Some(default));
     let events = &declared["topics"]["conversation-events"]["config"];
-    assert_eq!((events["retention.ms"].as_str(), events["retention.bytes"].as_str()), (Some("-1"), Some("-1")));
+    assert_eq!(
+        (events["retention.ms"].as_str(), events["retention.bytes"].as_str()),
+        (Some("-1"), Some("-1"))
+    );
 }

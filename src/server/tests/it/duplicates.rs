@@ -23,7 +23,8 @@ pub fn all_records(probe: &Probe, topic: &str) -> Vec<RawRecord> {
 
 /// Produces a record again, as it is.
 fn again(probe: &Probe, topic: &str, record: &RawRecord) {
-    let headers: Vec<(&str, &[u8])> = record.headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())).collect();
+    let headers: Vec<(&str, &[u8])> =
+        record.headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())).collect();
     let raw = Raw {
         partition: Some(record.partition),
         key: record.key.as_deref(),
@@ -72,7 +73,10 @@ fn a_request_and_a_command_twice_are_one_execution_and_one_turn() {
     assert_eq!((status, second["turn"].as_u64()), (200, Some(2)), "{second}");
     let kinds = server.kinds(id);
     let of = |wanted: &str| kinds.iter().filter(|kind| *kind == wanted).count();
-    assert_eq!((of("UserQueryReceived"), of("ToolInvocationResulted"), of("FinalAnswerSynthesized")), (2, 2, 2));
+    assert_eq!(
+        (of("UserQueryReceived"), of("ToolInvocationResulted"), of("FinalAnswerSynthesized")),
+        (2, 2, 2)
+    );
     let kinds = server.kinds("foreign");
     assert_eq!(kinds.iter().filter(|kind| *kind == "UserQueryReceived").count(), 1, "{kinds:?}");
     // Two turns more: two invocations and two answers more, nothing for the duplicates.

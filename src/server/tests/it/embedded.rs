@@ -24,7 +24,10 @@ fn three_questions_in_one_message_are_three_parallel_steps_and_one_answer() {
         assert_eq!(step["depends_on"].as_array().unwrap().len(), 0);
     }
     let kinds = server.kinds(id);
-    assert_eq!((kinds[0].as_str(), kinds[1].as_str(), kinds.len()), ("UserQueryReceived", "PlanGenerated", 6));
+    assert_eq!(
+        (kinds[0].as_str(), kinds[1].as_str(), kinds.len()),
+        ("UserQueryReceived", "PlanGenerated", 6)
+    );
     let replay: Value = serde_json::from_str(&server.cli(&["replay", id, "--json"])).unwrap();
     assert_eq!(replay["equal"], true, "{replay}");
     server.cli(&["verify"]);
@@ -62,7 +65,8 @@ fn without_its_snapshots_everything_is_rebuilt_from_the_log() {
 fn a_later_step_uses_an_earlier_result() {
     let exchange = callboard_testkit::stubs::Exchange::start().unwrap();
     exchange.set_per_dollar("EUR", 0.5);
-    let server = Server::start(Options::default().env("CALLBOARD__TOOLS__EXCHANGE__BASE_URL", exchange.url()));
+    let server =
+        Server::start(Options::default().env("CALLBOARD__TOOLS__EXCHANGE__BASE_URL", exchange.url()));
     let turn = server.ask("convert 120 USD to EUR and take 19% of it");
     let answer = turn["answer"].as_str().unwrap();
     assert!(answer.contains("60") && answer.contains("11.4"), "{answer}");
@@ -80,7 +84,10 @@ fn weather_and_what_fails_beside_it() {
     );
     let turn = server.ask("weather in Berlin and weather in Nowhereville");
     let answer = turn["answer"].as_str().unwrap();
-    assert!(answer.contains("Berlin") && answer.contains("°C") && answer.contains("Nowhereville"), "{answer}");
+    assert!(
+        answer.contains("Berlin") && answer.contains("°C") && answer.contains("Nowhereville"),
+        "{answer}"
+    );
     let alone = server.ask("what is the weather in Nowhereville?");
     assert_eq!(alone["status"], "failed", "{alone}");
     assert!(alone["error"]["detail"].as_str().unwrap().contains("Nowhereville"), "{alone}");

@@ -13,7 +13,8 @@ const TOPICS: [&str; 4] =
     ["user-commands", "conversation-events", "tool-invocation-requests", "synthesis-requests"];
 
 fn header<'a>(record: &'a RawRecord, name: &str) -> &'a str {
-    let found = record.headers.iter().find(|(of, _)| of == name).unwrap_or_else(|| panic!("no header {name}"));
+    let found =
+        record.headers.iter().find(|(of, _)| of == name).unwrap_or_else(|| panic!("no header {name}"));
     std::str::from_utf8(&found.1).unwrap()
 }
 

@@ -37,7 +37,8 @@ fn every_role_a_process_of_its_own() {
     let id = turn["conversation_id"].as_str().unwrap();
     server.cli(&["verify"]);
     let file = history.data.path().join("data/history.json");
-    let has_it = || std::fs::read_to_string(&file).is_ok_and(|book| book.contains(id) && book.contains("397.8"));
+    let has_it =
+        || std::fs::read_to_string(&file).is_ok_and(|book| book.contains(id) && book.contains("397.8"));
     wait::until(PATIENCE, "history.json has the conversation", has_it).unwrap();
     let topic = |name: &str| format!("{prefix}{name}");
     for (name, records) in [
@@ -69,7 +70,9 @@ fn sigkill_of_a_tool_worker_in_the_middle_of_a_call() {
     let first = worker(&["--pool", "default"], &options);
     let (conversation, command) = server.send("echo hello after 4 seconds");
     let is_running = || {
-        server.try_get(&format!("/v1/conversations/{conversation}/plan")).is_some_and(|(_, plan)| plan.contains("\"running\""))
+        server
+            .try_get(&format!("/v1/conversations/{conversation}/plan"))
+            .is_some_and(|(_, plan)| plan.contains("\"running\""))
     };
     wait::until(PATIENCE, "the step runs", is_running).unwrap();
     let mut settled = std::time::Instant::now();

@@ -37,7 +37,8 @@ fn ask_all(server: &Server) -> (Vec<Duration>, Duration) {
                         return;
                     }
                     let message = format!("echo a{i}; echo b{i}; echo c{i}");
-                    let body = json!({ "message": message, "conversation_id": format!("load-{i}") }).to_string();
+                    let body =
+                        json!({ "message": message, "conversation_id": format!("load-{i}") }).to_string();
                     let asked = Instant::now();
                     let (status, turn, _) = server.post("/v1/chat", &[("Prefer", "wait=120")], body);
                     times.lock().unwrap().push(asked.elapsed());

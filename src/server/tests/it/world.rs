@@ -43,7 +43,9 @@ pub fn launch(data: &TempDir, args: &[&str], options: &Options) -> Process {
         .arg(data.path().join("data"))
         .args(options.args.iter().cloned())
         .env("CALLBOARD__PLANNER__ORDER", r#"["builtin"]"#);
-    for name in ["KAFKA_BROKERS", "KAFKA_BOOTSTRAP_SERVERS", "OLLAMA_HOST", "OPENAI_API_KEY", "WEATHER_API_KEY"] {
+    for name in
+        ["KAFKA_BROKERS", "KAFKA_BOOTSTRAP_SERVERS", "OLLAMA_HOST", "OPENAI_API_KEY", "WEATHER_API_KEY"]
+    {
         launch = launch.env_remove(name);
     }
     for (name, value) in &options.env {
@@ -110,7 +112,12 @@ impl Server {
     }
 
     /// Status, headers and body of a POST.
-    pub fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> (u16, Value, reqwest::header::HeaderMap) {
+    pub fn post(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Vec<u8>>,
+    ) -> (u16, Value, reqwest::header::HeaderMap) {
         let mut request = self.client.post(format!("{}{path}", self.url)).body(body.into());
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
             request = request.header("content-type", "application/json");
@@ -126,7 +133,8 @@ impl Server {
 
     /// Asks and waits for the answer.
     pub fn ask(&self, message: &str) -> Value {
-        let (status, body, _) = self.post("/v1/chat", &[("Prefer", "wait=60")], json!({ "message": message }).to_string());
+        let (status, body, _) =
+            self.post("/v1/chat", &[("Prefer", "wait=60")], json!({ "message": message }).to_string());
         assert_eq!(status, 200, "{body}\n{}", self.process.tail());
         body
     }
@@ -175,7 +183,9 @@ impl Server {
 
     /// As [`Self::kinds`]; empty while the conversation is not known yet.
     pub fn try_kinds(&self, conversation: &str) -> Vec<String> {
-        let known = self.try_get(&format!("/v1/conversations/{conversation}")).is_some_and(|(status, _)| status == 200);
+        let known = self
+            .try_get(&format!("/v1/conversations/{conversation}"))
+            .is_some_and(|(status, _)| status == 200);
         if known { self.kinds(conversation) } else { Vec::new() }
     }
 

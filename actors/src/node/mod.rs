@@ -1,6 +1,8 @@
 //! The running node as the outside sees it: ask, wait, read, follow, show, kill, stop. Every call may come
 //! from any thread; nothing here holds state of its own.
 
+mod follow;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,20 +11,21 @@ use callboard_domain::State;
 use callboard_domain::id::{CommandId, ConversationId};
 use callboard_domain::limits::MAX_QUEUED_TURNS;
 use callboard_domain::view::{self, TurnView};
-use callboard_ports::log::{Batch, LogError};
+use callboard_ports::log::LogError;
 use callboard_ports::partition::partition_of;
-use callboard_ports::record::Topic;
 use futures_util::future::FutureExt;
-use tokio::sync::{broadcast::error::RecvError, mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
-use crate::conversation::{AwaitEnd, Conversation, Look, Subscribe};
+use crate::conversation::{AwaitEnd, Conversation, Look};
 use crate::directory::Directory;
 use crate::guardian::Guardian;
-use crate::host::{List, Offsets, Open};
-use crate::limits::{BATCH_MAILBOX, FOLLOW_RECORDS, Limits};
+use crate::host::{List, Open};
+use crate::limits::{BATCH_MAILBOX, Limits};
 use crate::observe::{ActorView, KillHow, Metrics, Show};
 use crate::shared::{Ports, Roles, Shared};
 use crate::supervise::{Budget, Drain, Ending, Kill, Restart, remote};
+
+pub use follow::Follow;
 
 /// Why a question to a node was not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,11 +61,6 @@ pub enum Asked {
     QueueFull,
 }
 
-/// Records of one conversation: everything after the asked offset, in order, first from the log, then as it
-/// happens. Each item is a batch and the record's place in it. Ends when the conversation's actor ends or the reader
-/// is too slow; ask again from the last offset seen.
-pub type Follow = mpsc::Receiver<Result<(Batch, usize), LogError>>;
-
 /// What `/readyz` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Readiness {
@@ -88,6 +86,8 @@ pub struct Node {
     shared: Arc<Shared>,
     roles: Roles,
     stop: Arc<watch::Sender<bool>>,
+    /// Monotonic.
+    started_ms: u64,
 }
 
 /// Starts the actors. `worker_name` names this process in events.
@@ -109,7 +109,8 @@ pub fn start(ports: Ports, roles: Roles, limits: Limits, worker_name: &str) -> N
     if !shared.ports.placement.spawn_on(0, job) {
         shared.fail(Fatal::Wedged("the first arbiter takes no work".into()));
     }
-    Node { shared, roles, stop }
+    let started_ms = shared.ports.clock.monotonic_ms();
+    Node { shared, roles, stop, started_ms }
 }
 
 /// Runs the guardian, again when it dies, until the node is stopped.
@@ -131,7 +132,8 @@ async fn keep_guardian(shared: Arc<Shared>, roles: Roles, mut stopped: watch::Re
         match budget.spend(shared.ports.clock.monotonic_ms(), shared.ports.entropy.next_u64()) {
             Restart::After(pause) => shared.ports.clock.sleep(pause).await,
             Restart::Exhausted => {
-                shared.fail(Fatal::BudgetExhausted(format!("the guardian itself: {}", Ending::as_str(ending))));
+                shared
+                    .fail(Fatal::BudgetExhausted(format!("the guardian itself: {}", Ending::as_str(ending))));
                 return;
             }
         }
@@ -166,24 +168,36 @@ impl Node {
         addr.await.map_err(|_| self.not_ready(partition))
     }
 
-    /// Runs `look` on the conversation's state, inside its actor.
+    /// Runs `look` on the conversation's state, inside its actor. Asked again where the actor ends meanwhile, so it may
+    /// look more than once.
     ///
     /// # Errors
     /// [`NodeError::NotReady`] or [`NodeError::Gone`].
     pub async fn read<R: Send + 'static>(
         &self,
         conversation: &ConversationId,
-        look: impl FnOnce(&State) -> R + Send + 'static,
+        look: impl Fn(&State) -> R + Send + Sync + 'static,
     ) -> Result<R, NodeError> {
-        let addr = self.conversation(conversation).await?;
-        let (reply, seen) = oneshot::channel();
-        let look = Look(Box::new(move |state| {
-            // Whoever asked may have gone away meanwhile.
-            let _ = reply.send(look(state));
-        }));
-        let gone = |_| NodeError::Gone("the conversation's actor has just ended".into());
-        addr.send(look).await.map_err(gone)?;
-        seen.await.map_err(|_| NodeError::Gone("the conversation's actor has just ended".into()))
+        /// An actor that leaves is back at once; one that crashes is back after its back-off.
+        const TRIES: u32 = 5;
+        const PAUSE: Duration = Duration::from_millis(20);
+        let look = Arc::new(look);
+        for _ in 0..TRIES {
+            let addr = self.conversation(conversation).await?;
+            let (reply, seen) = oneshot::channel();
+            let of = look.clone();
+            let look = Look(Box::new(move |state| {
+                // Whoever asked may have gone away meanwhile.
+                let _ = reply.send(of(state));
+            }));
+            if addr.send(look).await.is_ok()
+                && let Ok(seen) = seen.await
+            {
+                return Ok(seen);
+            }
+            self.shared.ports.clock.sleep(PAUSE).await;
+        }
+        Err(NodeError::Gone("the conversation's actor ended several times".into()))
     }
 
     /// What the log knows of `command`. Loads the conversation when need be.
@@ -228,7 +242,10 @@ impl Node {
                         }
                     }
                     Ok(Err(_)) => {
-                        let words = format!("{} wait for this conversation", self.shared.limits.waiters_per_conversation);
+                        let words = format!(
+                            "{} wait for this conversation",
+                            self.shared.limits.waiters_per_conversation
+                        );
                         return Err(NodeError::Busy(words));
                     }
                     Err(_) => {}
@@ -236,84 +253,6 @@ impl Node {
             }
             self.shared.ports.clock.sleep(PAUSE).await;
         }
-    }
-
-    /// All records of a conversation from the log, oldest first.
-    ///
-    /// # Errors
-    /// [`NodeError::NotReady`], [`NodeError::Log`].
-    pub async fn records(
-        &self,
-        conversation: &ConversationId,
-    ) -> Result<mpsc::Receiver<Result<Batch, LogError>>, NodeError> {
-        let partition = self.partition_of(conversation);
-        let host = self.shared.directory.host(partition).ok_or_else(|| self.not_ready(partition))?;
-        let offsets = host.send(Offsets(conversation.clone())).await.map_err(|_| self.not_ready(partition))?;
-        let log = &self.shared.ports.log;
-        let ranges = match offsets {
-            Some(ranges) => ranges,
-            None => {
-                let bounds = log.bounds(Topic::ConversationEvents, partition).await?;
-                vec![bounds.start..bounds.end]
-            }
-        };
-        let key = Some(conversation.as_str().to_owned());
-        Ok(log.replay(Topic::ConversationEvents, partition, ranges, key))
-    }
-
-    /// A conversation's records after offset `after` (all, without one), then the live ones.
-    ///
-    /// # Errors
-    /// As [`Self::records`].
-    pub async fn follow(&self, conversation: &ConversationId, after: Option<u64>) -> Result<Follow, NodeError> {
-        // Subscribed first, read second: nothing falls between.
-        let addr = self.conversation(conversation).await?;
-        let gone = |_| NodeError::Gone("the conversation's actor has just ended".into());
-        let mut live = addr.send(Subscribe).await.map_err(gone)?.records;
-        let mut past = self.records(conversation).await?;
-        let (sender, receiver) = mpsc::channel(FOLLOW_RECORDS);
-        tokio::spawn(async move {
-            let mut next = after.map_or(0, |after| after + 1);
-            while let Some(batch) = past.recv().await {
-                let batch = match batch {
-                    Ok(batch) => batch,
-                    Err(error) => {
-                        let _ = sender.send(Err(error)).await;
-                        return;
-                    }
-                };
-                for (at, record) in batch.records.iter().enumerate() {
-                    if record.offset < next {
-                        continue;
-                    }
-                    next = record.offset + 1;
-                    if sender.send(Ok((batch.clone(), at))).await.is_err() {
-                        return;
-                    }
-                }
-            }
-            loop {
-                let received = tokio::select! {
-                    biased;
-                    () = sender.closed() => return,
-                    received = live.recv() => received,
-                };
-                match received {
-                    Ok((batch, at)) => {
-                        let offset = batch.records[at].offset;
-                        if offset < next {
-                            continue;
-                        }
-                        next = offset + 1;
-                        if sender.send(Ok((batch, at))).await.is_err() {
-                            return;
-                        }
-                    }
-                    Err(RecvError::Lagged(_) | RecvError::Closed) => return,
-                }
-            }
-        });
-        Ok(receiver)
     }
 
     /// Conversation ids in order, after `after`, at most `limit`, of the partitions served here.
@@ -359,7 +298,8 @@ impl Node {
     /// [`NodeError::NoSuchActor`].
     pub async fn kill(&self, path: &str, how: KillHow) -> Result<(), NodeError> {
         let parts: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
-        let guardian = self.guardian().ok_or_else(|| NodeError::Gone("the guardian is being started".into()))?;
+        let guardian =
+            self.guardian().ok_or_else(|| NodeError::Gone("the guardian is being started".into()))?;
         // Whoever panics as told answers with a closed mailbox.
         let found = guardian.send(Kill { path: parts, how }).await.unwrap_or(true);
         if found { Ok(()) } else { Err(NodeError::NoSuchActor(path.to_owned())) }
@@ -380,6 +320,14 @@ impl Node {
         let states = self.shared.directory.host_states();
         if states.is_empty() {
             return Readiness { ready: false, waiting_for: vec!["no partition is assigned yet".into()] };
+        }
+        /// A node that is alone gets every partition within this; one of several never gets them all.
+        const ALONE_MS: u64 = 10_000;
+        let (assigned, all) = (states.len(), self.shared.ports.log.partitions() as usize);
+        let up_ms = self.shared.ports.clock.monotonic_ms().saturating_sub(self.started_ms);
+        if assigned < all && up_ms < ALONE_MS {
+            let words = format!("{assigned} of {all} partitions are assigned yet");
+            return Readiness { ready: false, waiting_for: vec![words] };
         }
         let waiting_for: Vec<String> = states
             .iter()
