@@ -8,11 +8,8 @@ use callboard_domain::command::UserQuery;
 use callboard_domain::effect::{self, Effect, EffectKey};
 use callboard_domain::event::{Event, PlanFailed, PlanGenerated, TurnError};
 use callboard_domain::id::{CommandId, StepId};
-use callboard_domain::json::RawJson;
 use callboard_domain::plan::PlanReason;
-use callboard_domain::request::{
-    Exchange, ReplyTo, Request, SynthesizeFinalAnswerRequested, ToolInvocationRequested,
-};
+use callboard_domain::request::{ReplyTo, Request, SynthesizeFinalAnswerRequested, ToolInvocationRequested};
 use callboard_domain::time::rfc3339;
 use callboard_domain::wire::{self, Stamp};
 use callboard_ports::headers::{self, Family, POOL};
@@ -23,6 +20,7 @@ use callboard_ports::record::{Header, NewRecord, Topic};
 use tokio::sync::oneshot;
 
 use super::Conversation;
+use super::shorten::shorten;
 use crate::limits::FULL_RETRY;
 use crate::planner_pool::AskPlan;
 use crate::shared::About;
@@ -150,7 +148,7 @@ impl Conversation {
             conversation: &self.state.conversation,
             command: Some(command),
             causation_id: command.as_str(),
-            traceparent: None,
+            traceparent: self.traces.get(command).map(|trace| &**trace),
         };
         self.host.shared.event_record(about, self.host.partition, event)
     }
@@ -175,7 +173,15 @@ impl Conversation {
             topic,
             partition: partition_of(key.as_bytes(), partitions),
             key: key.into(),
-            headers: headers::cloud_event(Family::Request, request.name(), 1, &id, conversation, &at, None),
+            headers: headers::cloud_event(
+                Family::Request,
+                request.name(),
+                1,
+                &id,
+                conversation,
+                &at,
+                self.traces.get(command).map(|trace| &**trace),
+            ),
             value: value.into(),
         }
     }
@@ -301,38 +307,6 @@ impl Conversation {
             let _ = addr.send(Planned { command, key, answer }).await;
         });
     }
-}
-
-/// Makes a synthesis request fit its record: results always go along (they are bounded for it), what was asked of the tools,
-/// the history and at last the question's tail only while there is room.
-fn shorten(body: &mut SynthesizeFinalAnswerRequested) {
-    /// Results (384 kB) and the envelope beside it stay below the record's bound.
-    const BUDGET_BYTES: usize = 450_000;
-    let mut left = BUDGET_BYTES;
-    let written = |text: &str| {
-        text.len() + text.bytes().filter(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\').count() * 5
-    };
-    if written(&body.message) > left {
-        let mut end = body.message.len().min(left / 6);
-        end = body.message.floor_char_boundary(end);
-        body.message = body.message[..end].into();
-    }
-    left = left.saturating_sub(written(&body.message));
-    for step in &mut body.steps {
-        match left.checked_sub(step.arguments.len_bytes()) {
-            Some(rest) => left = rest,
-            None => step.arguments = RawJson::null(),
-        }
-    }
-    let keeps = |exchange: &Exchange| {
-        let bytes = written(&exchange.message) + exchange.answer.as_deref().map_or(0, written);
-        let fits = bytes <= left;
-        left = left.saturating_sub(bytes);
-        fits
-    };
-    let kept: Vec<bool> = body.history.iter().rev().map(keeps).collect();
-    let mut newest_first = kept.into_iter().rev();
-    body.history.retain(|_| newest_first.next().unwrap_or(false));
 }
 
 impl super::orders::OrderQueue {

@@ -6,8 +6,10 @@
 
 mod issue;
 mod orders;
+mod shorten;
 mod waiting;
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,6 +18,7 @@ use actix::{Actor, ActorContext, Addr, Context, Handler, Message, ResponseFuture
 use callboard_domain::conversation::{Applied, Ignored};
 use callboard_domain::due::due;
 use callboard_domain::event::Event;
+use callboard_domain::id::CommandId;
 use callboard_domain::wire::Readable;
 use callboard_domain::{State, apply};
 use callboard_ports::log::LogIdentity;
@@ -79,6 +82,8 @@ pub struct Conversation {
     orders: orders::OrderQueue,
     issued: issue::Issued,
     waiting: waiting::Waiting,
+    /// Trace context of the open turns' commands; volatile, for display in tracing tools only.
+    traces: HashMap<CommandId, Arc<str>>,
     last_active_ms: u64,
 }
 
@@ -101,6 +106,7 @@ impl Conversation {
             orders: orders::OrderQueue::with(orders),
             issued: issue::Issued::default(),
             waiting: waiting::Waiting::default(),
+            traces: HashMap::new(),
             last_active_ms,
         }
     }
@@ -139,6 +145,7 @@ impl Conversation {
                         count_turn(metrics, event);
                         if let (true, Some(command)) = (event.is_terminal(), &item.recorded.command) {
                             self.waiting.ended(&self.state, command.as_str());
+                            self.traces.remove(command);
                         }
                     }
                 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use actix::{Handler, Message};
 use callboard_domain::command::{Asked, Command};
 use callboard_domain::decide::{Decision, decide};
+use callboard_domain::event::Event;
 use callboard_domain::id::{CommandId, ConversationId};
 use callboard_ports::dead_letter::{Reason, dead_letter};
 use callboard_ports::record::Record;
@@ -104,6 +105,9 @@ impl Conversation {
                 Decision::Known => self.host.orders.done(order.offset),
                 Decision::Append { command, event } => {
                     let traceparent = order.record.header(callboard_ports::headers::TRACEPARENT);
+                    if let (Some(trace), Event::UserQueryReceived(_)) = (traceparent, &event) {
+                        self.traces.insert(command.clone(), Arc::from(trace));
+                    }
                     let about = About {
                         conversation: &self.state.conversation,
                         command: Some(&command),

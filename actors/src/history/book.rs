@@ -61,7 +61,7 @@ impl Book {
         }
     }
 
-    pub fn len(&self) -> usize {
+    pub fn conversations(&self) -> usize {
         self.entries.len()
     }
 

@@ -182,7 +182,7 @@ impl Keeper {
             Err(_) => {}
         }
         let progress = Progress {
-            conversations: self.book.len(),
+            conversations: self.book.conversations(),
             offset_sum: self.book.offset_sum(),
             writes: self.writes,
         };

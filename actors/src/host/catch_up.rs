@@ -99,14 +99,16 @@ async fn catch_up(context: &Rc<HostContext>, inbox: &dyn InboxControl) -> Result
     let started_ms = ports.clock.monotonic_ms();
     replay.run().await?;
     let open = replay.finish().await?;
-    tracing::info!(
-        partition,
-        from = checkpoint,
-        to = replay.position,
-        open_turns = open.len(),
-        ms = ports.clock.monotonic_ms() - started_ms,
-        "partition caught up"
-    );
+    if replay.position > checkpoint || !open.is_empty() {
+        tracing::info!(
+            partition,
+            from = checkpoint,
+            to = replay.position,
+            open_turns = open.len(),
+            ms = ports.clock.monotonic_ms() - started_ms,
+            "partition caught up"
+        );
+    }
     Ok(CaughtUp {
         identity: replay.identity,
         was_empty: bounds.start == bounds.end,

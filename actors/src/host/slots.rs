@@ -1,6 +1,6 @@
 //! Which conversations are loaded, being loaded, or resting after too many crashes; and what waits for them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -62,12 +62,18 @@ pub(super) enum Slot {
     Live(Live),
 }
 
+/// What is remembered of a conversation that crashed.
+#[derive(Default)]
+struct Crashes {
+    budget: Budget,
+    endings: BTreeMap<String, u32>,
+}
+
 /// All slots of a host.
 #[derive(Default)]
 pub(super) struct Slots {
     pub slots: HashMap<ConversationId, Slot>,
-    /// Restart budgets of conversations that crashed.
-    crashed: HashMap<ConversationId, Budget>,
+    crashed: HashMap<ConversationId, Crashes>,
     generation: u64,
 }
 
@@ -115,16 +121,22 @@ impl Slots {
             .live()
             .take(SHOWN_CHILDREN)
             .map(|(id, live)| {
-                (format!("{}/{id}", context.path), live.addr.clone(), clock.sleep(SHOW_TIMEOUT))
+                let endings =
+                    self.crashed.get(id).map_or_else(BTreeMap::new, |crashes| crashes.endings.clone());
+                (format!("{}/{id}", context.path), live.addr.clone(), endings, clock.sleep(SHOW_TIMEOUT))
             })
             .collect();
-        let show = |(path, addr, timeout): (String, Addr<Conversation>, _)| async move {
+        let show = |(path, addr, endings, timeout): (String, Addr<Conversation>, BTreeMap<_, u32>, _)| async move {
             let shown = tokio::select! {
                 biased;
                 shown = addr.send(Show) => shown.ok(),
                 () = timeout => None,
             };
-            shown.unwrap_or_else(|| ActorView::silent(&path))
+            let mut view = shown.unwrap_or_else(|| ActorView::silent(&path));
+            // Every ending but passivation is followed by a restart.
+            view.restarts = endings.values().sum();
+            view.endings = endings;
+            view
         };
         futures_util::future::join_all(asked.into_iter().map(show)).boxed_local()
     }
@@ -261,7 +273,9 @@ impl Handler<ConversationEnded> for Host {
             self.slots.crashed.clear();
         }
         let (now_ms, random) = (self.now_ms(), self.context.shared.ports.entropy.next_u64());
-        let pause = match self.slots.crashed.entry(id.clone()).or_default().spend(now_ms, random) {
+        let crashes = self.slots.crashed.entry(id.clone()).or_default();
+        *crashes.endings.entry(message.ending.as_str().to_owned()).or_default() += 1;
+        let pause = match crashes.budget.spend(now_ms, random) {
             Restart::After(pause) => pause,
             Restart::Exhausted => REST,
         };

@@ -224,7 +224,7 @@ impl Node {
     /// bounds the wait: for a command that never arrives it waits for ever.
     ///
     /// # Errors
-    /// [`NodeError::Busy`] when as many wait for this conversation as may.
+    /// [`NodeError::Busy`] when as many wait for this conversation as may, [`NodeError::Gone`] when the node stops.
     pub async fn ended(
         &self,
         conversation: &ConversationId,
@@ -232,7 +232,7 @@ impl Node {
     ) -> Result<TurnView, NodeError> {
         /// Between two tries while the actor is being restarted.
         const PAUSE: Duration = Duration::from_millis(25);
-        loop {
+        while !*self.stop.borrow() {
             if let Ok(addr) = self.conversation(conversation).await {
                 let (reply, ended) = oneshot::channel();
                 match addr.send(AwaitEnd { command: command.clone(), reply }).await {
@@ -253,6 +253,7 @@ impl Node {
             }
             self.shared.ports.clock.sleep(PAUSE).await;
         }
+        Err(NodeError::Gone("the node is stopping".into()))
     }
 
     /// Conversation ids in order, after `after`, at most `limit`, of the partitions served here.

@@ -74,94 +74,83 @@ impl Metrics {
     /// All numbers.
     #[must_use]
     pub fn snapshot(&self) -> Vec<MetricLine> {
-        use MetricKind::{Counter, Gauge};
-        let of = |cell: &AtomicU64| cell.load(Ordering::Relaxed) as f64;
-        let level = |cell: &AtomicI64| cell.load(Ordering::Relaxed) as f64;
-        let mut lines: Vec<MetricLine> = [
-            ("callboard_events_applied", "Records folded.", Counter, of(&self.events_applied)),
-            (
-                "callboard_invocations_requested",
-                "Tool invocations requested.",
-                Counter,
-                of(&self.invocations_requested),
-            ),
-            (
-                "callboard_invocations_run",
-                "Tool invocations run by this process.",
-                Counter,
-                of(&self.invocations_run),
-            ),
-            (
+        let mut lines: Vec<MetricLine> = self.counters().into_iter().chain(self.gauges()).collect();
+        lines.extend(self.turns());
+        lines.extend(self.by_label());
+        lines
+    }
+
+    fn counters(&self) -> [MetricLine; 12] {
+        let of = |name, help, cell: &AtomicU64| {
+            line(name, help, MetricKind::Counter, cell.load(Ordering::Relaxed) as f64)
+        };
+        [
+            of("callboard_events_applied", "Records folded.", &self.events_applied),
+            of("callboard_invocations_requested", "Tool invocations requested.", &self.invocations_requested),
+            of("callboard_invocations_run", "Tool invocations run by this process.", &self.invocations_run),
+            of(
                 "callboard_invocations_deduplicated",
                 "Requests answered by an invocation already run or running.",
-                Counter,
-                of(&self.invocations_deduplicated),
+                &self.invocations_deduplicated,
             ),
-            (
+            of(
                 "callboard_requests_expired",
                 "Requests not started because their not_after had passed.",
-                Counter,
-                of(&self.requests_expired),
+                &self.requests_expired,
             ),
-            (
-                "callboard_answers_written",
-                "Final answers written by this process.",
-                Counter,
-                of(&self.answers_written),
-            ),
-            ("callboard_plans_asked", "Planner calls.", Counter, of(&self.plans_asked)),
-            (
-                "callboard_appends_failed",
-                "Appends that were not acknowledged.",
-                Counter,
-                of(&self.appends_failed),
-            ),
-            (
+            of("callboard_answers_written", "Final answers written by this process.", &self.answers_written),
+            of("callboard_plans_asked", "Planner calls.", &self.plans_asked),
+            of("callboard_appends_failed", "Appends that were not acknowledged.", &self.appends_failed),
+            of(
                 "callboard_appends_refused_full",
                 "Appends refused because the queue was full.",
-                Counter,
-                of(&self.appends_refused_full),
+                &self.appends_refused_full,
             ),
-            (
+            of(
                 "callboard_conversations_loaded",
                 "Conversations brought back from snapshot or log.",
-                Counter,
-                of(&self.conversations_loaded),
+                &self.conversations_loaded,
             ),
-            ("callboard_conversations_live", "Conversation actors.", Gauge, level(&self.conversations_live)),
-            ("callboard_snapshots_written", "Snapshots written.", Counter, of(&self.snapshots_written)),
-            (
+            of("callboard_snapshots_written", "Snapshots written.", &self.snapshots_written),
+            of(
                 "callboard_snapshots_unusable",
                 "Snapshots that did not verify and were rebuilt from the log.",
-                Counter,
-                of(&self.snapshots_unusable),
-            ),
-            (
-                "callboard_partitions_owned",
-                "Partitions owned and caught up.",
-                Gauge,
-                level(&self.partitions_owned),
+                &self.snapshots_unusable,
             ),
         ]
-        .into_iter()
-        .map(|(name, help, kind, value)| MetricLine { name, help, kind, labels: Vec::new(), value })
-        .collect();
-        for (status, cell) in [
+    }
+
+    fn gauges(&self) -> [MetricLine; 2] {
+        let of = |name, help, cell: &AtomicI64| {
+            line(name, help, MetricKind::Gauge, cell.load(Ordering::Relaxed) as f64)
+        };
+        [
+            of("callboard_conversations_live", "Conversation actors.", &self.conversations_live),
+            of("callboard_partitions_owned", "Partitions owned and caught up.", &self.partitions_owned),
+        ]
+    }
+
+    fn turns(&self) -> impl Iterator<Item = MetricLine> {
+        let by_status = [
             ("accepted", &self.turns_accepted),
             ("answered", &self.turns_answered),
             ("failed", &self.turns_failed),
             ("cancelled", &self.turns_cancelled),
-        ] {
-            lines.push(MetricLine {
-                name: "callboard_turns",
-                help: "Turns by what became of them, replays apart.",
-                kind: Counter,
-                labels: vec![("status", status.to_owned())],
-                value: of(cell),
-            });
-        }
+        ];
+        by_status.into_iter().map(|(status, cell)| MetricLine {
+            labels: vec![("status", status.to_owned())],
+            ..line(
+                "callboard_turns",
+                "Turns by what became of them, replays apart.",
+                MetricKind::Counter,
+                cell.load(Ordering::Relaxed) as f64,
+            )
+        })
+    }
+
+    fn by_label(&self) -> Vec<MetricLine> {
         let labelled = self.labelled.lock().expect("no holder of this lock panics");
-        for ((metric, label), value) in labelled.iter() {
+        let of = |((metric, label), value): (&(&'static str, String), &u64)| {
             let (name, help, key) = match *metric {
                 "ending" => ("callboard_actor_endings", "Actors that ended unasked, by ending.", "ending"),
                 "ignored" => {
@@ -169,14 +158,13 @@ impl Metrics {
                 }
                 _ => ("callboard_dead_letters", "Records given up, by reason.", "reason"),
             };
-            lines.push(MetricLine {
-                name,
-                help,
-                kind: Counter,
-                labels: vec![(key, label.clone())],
-                value: *value as f64,
-            });
-        }
-        lines
+            let labels = vec![(key, label.clone())];
+            MetricLine { labels, ..line(name, help, MetricKind::Counter, *value as f64) }
+        };
+        labelled.iter().map(of).collect()
     }
+}
+
+fn line(name: &'static str, help: &'static str, kind: MetricKind, value: f64) -> MetricLine {
+    MetricLine { name, help, kind, labels: Vec::new(), value }
 }

@@ -180,7 +180,9 @@ impl Pool {
         bench.job = Some(key);
         flight.worker = Some(worker);
         *self.running.entry(flight.job.tool.clone()).or_default() += 1;
-        self.shared.metrics.invocations_run.fetch_add(1, Relaxed);
+        if matches!(self.kind, Kind::Tools(_)) {
+            self.shared.metrics.invocations_run.fetch_add(1, Relaxed);
+        }
     }
 
     /// The worker has nothing in hand any more. Gives what it had.

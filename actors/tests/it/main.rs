@@ -1,5 +1,14 @@
 //! The actors on the fakes of the ports: one binary, stories in `world`'s controlled surroundings.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod arbiters;
+mod check;
+mod control;
+mod duplicates;
+mod garbage;
+mod history;
+mod recovery;
+mod supervision;
+mod timers;
 mod turns;
 mod world;

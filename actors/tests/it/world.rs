@@ -1,15 +1,16 @@
-//! A world for actors: memory log and snapshots, scripted planner, tools and synthesizer, one arbiter in the test's own
-//! thread. A node can be dropped and another started on the same log.
+//! A world for actors: memory log and snapshots, scripted planner, tools and synthesizer, a paused clock. Every node runs
+//! in a `LocalSet` of its own, so that [`World::crash`] drops all of its tasks at once, as SIGKILL does, and another node
+//! can be started on the same log. What the stories check is in `check`.
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
 use callboard_actors::{Limits, Node, Ports, Roles};
-use callboard_domain::command::{Command, UserQuery};
-use callboard_domain::conversation::Recorded;
-use callboard_domain::event::{Author, PlanGenerated};
+use callboard_domain::command::{Command, HistoryReset, PlanCancelRequest, UserQuery};
+use callboard_domain::event::{Author, PlanGenerated, TurnLimits};
 use callboard_domain::id::{CommandId, ConversationId};
-use callboard_domain::plan::{PlanReason, Proposal, Then, validate};
+use callboard_domain::plan::{Proposal, Toolbox, validate};
 use callboard_domain::view::TurnView;
 use callboard_domain::wire::{self, Stamp};
 use callboard_ports::fakes::{
@@ -19,8 +20,9 @@ use callboard_ports::fakes::{
 use callboard_ports::log::Log;
 use callboard_ports::model::PlanRequest;
 use callboard_ports::partition::partition_of;
-use callboard_ports::record::{NewRecord, Record, Topic};
-use callboard_ports::tool::ToolRegistry;
+use callboard_ports::record::{Header, NewRecord, Record, Topic};
+use callboard_ports::tool::Tool;
+use tokio::task::{JoinError, JoinHandle, LocalSet};
 
 pub const PARTITIONS: u32 = 4;
 
@@ -29,65 +31,106 @@ pub struct World {
     pub snapshots: Arc<MemorySnapshots>,
     pub planner: Arc<ScriptedPlanner>,
     pub synthesizer: Arc<ScriptedSynthesizer>,
+    /// Runs the parts of a message that do not begin with `slow`.
     pub tool: Arc<ScriptedTool>,
+    /// Runs those that do, and waits at its gate.
+    pub slow: Arc<ScriptedTool>,
+    pub slow_gate: Gate,
     pub tools: Arc<FakeTools>,
     pub clock: Arc<TokioClock>,
     pub limits: Limits,
-    seed: u64,
+    seed: Cell<u64>,
+    nodes: RefCell<Vec<JoinHandle<()>>>,
+}
+
+/// Who plays; the rest of a world is always the same.
+pub struct Cast {
+    pub tool: ScriptedTool,
+    pub planner_gate: Option<Gate>,
+    pub synthesis_gate: Option<Gate>,
+    pub turn_limits: TurnLimits,
+    pub limits: Limits,
+}
+
+impl Default for Cast {
+    fn default() -> Self {
+        Self {
+            tool: ScriptedTool::echo("echo"),
+            planner_gate: None,
+            synthesis_gate: None,
+            turn_limits: TurnLimits::default(),
+            limits: Limits { flush_every: Duration::from_millis(50), ..Limits::default() },
+        }
+    }
 }
 
 fn author() -> Author {
     Author { provider: "builtin".into(), model: None, input_tokens: None, output_tokens: None }
 }
 
-/// Plans one `echo` step for every part of the message between semicolons.
-pub fn plan(request: &PlanRequest, tools: &dyn ToolRegistry) -> PlanGenerated {
-    let steps = request
-        .message
-        .split(';')
-        .enumerate()
+/// Plans one step for every part of the message between semicolons: `slow` where it begins so, `echo` otherwise.
+pub fn plan(request: &PlanRequest, tools: &dyn Toolbox) -> PlanGenerated {
+    let parts = request.message.split(';').map(str::trim).enumerate();
+    let steps: Vec<_> = parts
         .map(|(i, part)| {
-            serde_json::json!({ "id": format!("s{i}"), "tool": "echo", "arguments": { "text": part.trim() } })
+            let tool = if part.starts_with("slow") { "slow" } else { "echo" };
+            serde_json::json!({ "id": format!("s{i}"), "tool": tool, "arguments": { "text": part } })
         })
-        .collect::<Vec<_>>();
+        .collect();
     let proposal: Proposal = serde_json::from_value(serde_json::json!({ "steps": steps })).unwrap();
-    assert_eq!((proposal.then, request.reason), (Then::Answer, PlanReason::First));
-    validate(&proposal, tools_as_box(tools), author(), request.version, request.reason).unwrap()
+    validate(&proposal, tools, author(), request.version, request.reason).unwrap()
 }
 
-fn tools_as_box(tools: &dyn ToolRegistry) -> &dyn callboard_domain::plan::Toolbox {
-    tools
+pub fn conversation(id: &str) -> ConversationId {
+    ConversationId::new(id).unwrap()
+}
+
+pub fn command(id: &str) -> CommandId {
+    CommandId::new(id).unwrap()
 }
 
 impl World {
     pub fn new() -> Self {
-        Self::with_gates(None, None)
+        Self::with(Cast::default())
     }
 
     /// `tool` and `planner` wait at their gates where there is one.
     pub fn with_gates(tool_gate: Option<&Gate>, planner_gate: Option<&Gate>) -> Self {
-        let clock = Arc::new(TokioClock::default());
-        let mut tool = ScriptedTool::echo("echo");
+        let mut cast = Cast { planner_gate: planner_gate.cloned(), ..Cast::default() };
         if let Some(gate) = tool_gate {
-            tool = tool.held_at(gate);
+            cast.tool = cast.tool.held_at(gate);
         }
-        let tool = Arc::new(tool);
-        let tools = Arc::new(FakeTools::new([tool.clone() as Arc<dyn callboard_ports::tool::Tool>]));
+        Self::with(cast)
+    }
+
+    pub fn with(cast: Cast) -> Self {
+        let clock = Arc::new(TokioClock::default());
+        let (tool, slow_gate) = (Arc::new(cast.tool), Gate::closed());
+        let slow = Arc::new(ScriptedTool::echo("slow").held_at(&slow_gate));
+        let both = [tool.clone() as Arc<dyn Tool>, slow.clone() as Arc<dyn Tool>];
+        let tools = Arc::new(FakeTools::new(both).with_limits(cast.turn_limits));
         let of = tools.clone();
         let mut planner = ScriptedPlanner::new(move |request| Ok(plan(&request, &*of)));
-        if let Some(gate) = planner_gate {
+        if let Some(gate) = &cast.planner_gate {
             planner = planner.held_at(gate);
+        }
+        let mut synthesizer = ScriptedSynthesizer::saying("done");
+        if let Some(gate) = &cast.synthesis_gate {
+            synthesizer = synthesizer.held_at(gate);
         }
         Self {
             log: Arc::new(MemoryLog::new(PARTITIONS, clock.clone())),
             snapshots: Arc::new(MemorySnapshots::default()),
             planner: Arc::new(planner),
-            synthesizer: Arc::new(ScriptedSynthesizer::saying("done")),
+            synthesizer: Arc::new(synthesizer),
             tool,
+            slow,
+            slow_gate,
             tools,
             clock,
-            limits: Limits { flush_every: Duration::from_millis(50), ..Limits::default() },
-            seed: 7,
+            limits: cast.limits,
+            seed: Cell::new(7),
+            nodes: RefCell::default(),
         }
     }
 
@@ -99,20 +142,41 @@ impl World {
         self.start_as(Self::roles())
     }
 
+    /// Starts the process `node`: a second start takes its identity over.
     pub fn start_as(&self, roles: Roles) -> Node {
+        self.start_named("node", roles)
+    }
+
+    pub fn start_named(&self, process: &str, roles: Roles) -> Node {
+        // A process never makes the ids of the one before it.
+        self.seed.set(self.seed.get() + 1);
+        let tasks = LocalSet::new();
+        let inside = tasks.enter();
         let ports = Ports {
             log: self.log.clone(),
-            inbox: self.log.inbox_of("node"),
+            inbox: self.log.inbox_of(process),
             snapshots: self.snapshots.clone(),
             planner: self.planner.clone(),
             synthesizer: self.synthesizer.clone(),
             tools: self.tools.clone(),
             clock: self.clock.clone(),
-            entropy: Arc::new(SplitMixEntropy::new(self.seed)),
+            entropy: Arc::new(SplitMixEntropy::new(self.seed.get() << 32)),
             placement: Arc::new(OneArbiter::start()),
             blocking: Arc::new(Inline),
         };
-        callboard_actors::start(ports, roles, self.limits.clone(), "test-node")
+        let node = callboard_actors::start(ports, roles, self.limits.clone(), process);
+        drop(inside);
+        self.nodes.borrow_mut().push(tokio::task::spawn_local(tasks));
+        node
+    }
+
+    /// SIGKILL: every task of every node is dropped where it stands.
+    pub async fn crash(&self) {
+        for node in self.nodes.take() {
+            node.abort();
+            let ended = node.await;
+            assert!(ended.as_ref().is_err_and(JoinError::is_cancelled), "{ended:?}");
+        }
     }
 
     /// Appends a question, as a gateway does.
@@ -122,77 +186,71 @@ impl World {
         self.command(conversation, command, &Command::UserQueryReceived(query)).await;
     }
 
-    pub async fn command(&self, conversation: &str, id: &str, command: &Command) {
-        let conversation = ConversationId::new(conversation).unwrap();
-        let command_id = CommandId::new(id).unwrap();
+    /// Asks to cancel the turn of `turn`.
+    pub async fn cancel(&self, conversation: &str, id: &str, turn: &str) {
+        let request = PlanCancelRequest { turn_command_id: command(turn), by: None, reason: None };
+        self.command(conversation, id, &Command::PlanCancelRequested(request)).await;
+    }
+
+    pub async fn reset(&self, conversation: &str, id: &str) {
+        self.command(conversation, id, &Command::UserHistoryReset(HistoryReset::default())).await;
+    }
+
+    pub async fn command(&self, of: &str, id: &str, asked: &Command) {
+        let (of, command_id) = (conversation(of), command(id));
         let stamp = Stamp {
             id,
-            conversation: &conversation,
+            conversation: &of,
             command: Some(&command_id),
             at: "2026-01-01T00:00:00.000Z",
             causation_id: id,
         };
-        let value = wire::write_command(stamp, command).unwrap();
-        self.raw(Topic::UserCommands, conversation.as_str(), value).await;
+        let value = wire::write_command(stamp, asked).unwrap();
+        self.raw(Topic::UserCommands, of.as_str(), value).await;
     }
 
     pub async fn raw(&self, topic: Topic, key: &str, value: Vec<u8>) {
+        self.foreign(topic, partition_of(key.as_bytes(), PARTITIONS), key, Vec::new(), value).await;
+    }
+
+    /// Appends whatever a foreign producer might.
+    pub async fn foreign(
+        &self,
+        topic: Topic,
+        partition: u32,
+        key: &str,
+        headers: Vec<Header>,
+        value: Vec<u8>,
+    ) {
+        let record = NewRecord { topic, partition, key: key.to_owned().into(), headers, value: value.into() };
+        self.log.append(vec![record]).unwrap().await.unwrap().unwrap();
+    }
+
+    /// Appends a copy of a record, with another value where one is given.
+    pub async fn copy(&self, of: &Record, value: Option<Vec<u8>>) {
         let record = NewRecord {
-            topic,
-            partition: partition_of(key.as_bytes(), PARTITIONS),
-            key: key.to_owned().into(),
-            headers: Vec::new(),
-            value: value.into(),
+            topic: of.topic,
+            partition: of.partition,
+            key: of.key.clone(),
+            headers: of.headers.clone(),
+            value: value.map_or_else(|| of.value.clone(), Into::into),
         };
         self.log.append(vec![record]).unwrap().await.unwrap().unwrap();
     }
 
     /// The turn's end.
-    pub async fn ended(&self, node: &Node, conversation: &str, command: &str) -> TurnView {
-        let (conversation, command) =
-            (ConversationId::new(conversation).unwrap(), CommandId::new(command).unwrap());
-        tokio::time::timeout(Duration::from_secs(600), node.ended(&conversation, &command))
+    pub async fn ended(&self, node: &Node, of: &str, id: &str) -> TurnView {
+        let (of, id) = (conversation(of), command(id));
+        tokio::time::timeout(Duration::from_secs(3_600), node.ended(&of, &id))
             .await
-            .expect("the turn ends")
+            .unwrap_or_else(|_| panic!("the turn of {id} in {of} ends"))
             .unwrap()
     }
 
-    /// Records of conversation-events, by type.
-    pub fn events(&self, conversation: &str) -> Vec<(String, Record)> {
-        let of = |record: &Record| record.key == conversation.as_bytes();
-        let named = |record: Record| {
-            let envelope: serde_json::Value = serde_json::from_slice(&record.value).unwrap();
-            (envelope["type"].as_str().unwrap().to_owned(), record)
-        };
-        self.log.records(Topic::ConversationEvents).into_iter().filter(of).map(named).collect()
-    }
-
-    pub fn count(&self, conversation: &str, kind: &str) -> usize {
-        self.events(conversation).iter().filter(|(of, _)| of == kind).count()
-    }
-
-    /// The conversation's records as the fold reads them.
-    pub fn recorded(&self, conversation: &str) -> Vec<Recorded> {
-        self.events(conversation)
-            .into_iter()
-            .filter_map(|(_, record)| {
-                let (meta, body) = wire::read_event(&record.key, &record.value).ok()?;
-                Some(Recorded {
-                    offset: record.offset,
-                    timestamp_ms: record.timestamp_ms,
-                    command: meta.command,
-                    body,
-                })
-            })
-            .collect()
-    }
-
-    /// Audits a conversation; every turn must have ended.
-    pub fn audit(&self, conversation: &str) -> callboard_domain::audit::Report {
-        let id = ConversationId::new(conversation).unwrap();
-        let report = callboard_domain::audit::conversation(&id, &self.recorded(conversation), true);
-        assert_eq!(report.violations, Vec::new());
-        report
+    /// The turn's end, which is its answer.
+    pub async fn answered(&self, node: &Node, of: &str, id: &str) {
+        let turn = self.ended(node, of, id).await;
+        assert_eq!((turn.status, turn.answer.as_deref()), ("answered", Some("done")), "{of} {id}: {turn:?}");
     }
 }
 
@@ -207,9 +265,16 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     panic!("never: {what}");
 }
 
+/// Lets virtual time pass: whatever is due within it happens.
+pub async fn pass(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
 /// Runs a story in one thread under a paused clock.
 pub fn story<F: Future<Output = ()> + 'static>(story: impl FnOnce() -> F) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, story());
+    // Virtual: a story that waits for what never comes ends too.
+    let bounded = async { tokio::time::timeout(Duration::from_secs(7_200), story()).await };
+    LocalSet::new().block_on(&runtime, bounded).expect("the story ends");
 }
