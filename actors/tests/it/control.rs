@@ -141,7 +141,8 @@ fn what_could_not_be_appended_is_decided_again_and_nothing_happens_twice() {
             pass(5).await;
             world.log.interrupt(None);
             world.answered(&node, "c1", "k1").await;
-            pass(120).await;
+            // Longer than any lease or append.
+            pass(40).await;
             let report = world.audit("c1");
             assert_eq!(
                 (report.answered, report.ignored, report.duplicate_results),

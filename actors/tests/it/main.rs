@@ -9,6 +9,7 @@ mod garbage;
 mod history;
 mod recovery;
 mod supervision;
+mod takeover;
 mod timers;
 mod turns;
 mod world;

@@ -136,7 +136,7 @@ fn an_abort_of_anybody_leaves_the_turn_whole() {
 async fn keep_killing(node: &Node, path: &str, times: usize) {
     for _ in 0..times {
         while find(&node.actors().await, path).is_none_or(|shown| shown.state == "silent") {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         node.kill(path, KillHow::Panic).await.unwrap();
         // The ending reaches the supervisor.

@@ -144,10 +144,15 @@ impl World {
 
     /// Starts the process `node`: a second start takes its identity over.
     pub fn start_as(&self, roles: Roles) -> Node {
-        self.start_named("node", roles)
+        self.start_on(self.snapshots.clone(), "node", roles)
     }
 
+    /// Starts another process, with a disk of its own.
     pub fn start_named(&self, process: &str, roles: Roles) -> Node {
+        self.start_on(Arc::new(MemorySnapshots::default()), process, roles)
+    }
+
+    fn start_on(&self, snapshots: Arc<MemorySnapshots>, process: &str, roles: Roles) -> Node {
         // A process never makes the ids of the one before it.
         self.seed.set(self.seed.get() + 1);
         let tasks = LocalSet::new();
@@ -155,7 +160,7 @@ impl World {
         let ports = Ports {
             log: self.log.clone(),
             inbox: self.log.inbox_of(process),
-            snapshots: self.snapshots.clone(),
+            snapshots,
             planner: self.planner.clone(),
             synthesizer: self.synthesizer.clone(),
             tools: self.tools.clone(),

@@ -14,4 +14,5 @@ mod garbage;
 mod kafka;
 #[cfg(feature = "kafka")]
 mod load;
+mod supervisors;
 mod world;
