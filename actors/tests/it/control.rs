@@ -1,5 +1,7 @@
 //! What people do to conversations: cancel, reset, flood, and what the log does to appends. Nothing is lost, nothing twice.
 
+use std::sync::atomic::Ordering;
+
 use callboard_actors::{Asked, Limits, Node};
 use callboard_domain::State;
 use callboard_ports::log::AppendError;
@@ -151,6 +153,33 @@ fn what_could_not_be_appended_is_decided_again_and_nothing_happens_twice() {
             );
             assert_eq!(records(), 9, "{error} {cut}");
             assert_eq!(world.tool.calls(), 2, "{error} {cut}");
+            world.equals_replay(&node, "c1").await;
+        });
+    }
+}
+
+#[test]
+fn what_was_appended_and_reported_as_lost_counts_once() {
+    for cut in 0..=9 {
+        story(move || async move {
+            let world = World::new();
+            let node = world.start();
+            world.lying.store(cut == 0, Ordering::SeqCst);
+            world.say("c1", "k1", "one; two").await;
+            world.say("c1", "k2", "three").await;
+            let records = || Topic::ALL.iter().map(|topic| world.log.records(*topic).len()).sum::<usize>();
+            while records() < cut {
+                tokio::task::yield_now().await;
+            }
+            world.lying.store(true, Ordering::SeqCst);
+            pass(5).await;
+            world.lying.store(false, Ordering::SeqCst);
+            world.answered(&node, "c1", "k1").await;
+            world.answered(&node, "c1", "k2").await;
+            pass(60).await;
+            let report = world.audit("c1");
+            assert_eq!((report.turns, report.answered), (2, 2), "{cut}");
+            assert_eq!(world.tool.calls(), 3, "{cut}: no invocation runs twice");
             world.equals_replay(&node, "c1").await;
         });
     }

@@ -7,6 +7,7 @@ mod control;
 mod duplicates;
 mod garbage;
 mod history;
+mod liar;
 mod recovery;
 mod supervision;
 mod takeover;

@@ -100,6 +100,9 @@ async fn killed_in_flight(victim: Victim, how: KillHow) {
     assert_eq!((report.turns, report.answered), (2, 2), "{victim:?} {how:?}");
     world.equals_replay(&node, "c1").await;
 
+    let gauges =
+        ["callboard_conversations_live", "callboard_partitions_owned"].map(|name| metric(&node, name, None));
+    assert_eq!(gauges, [1.0, f64::from(PARTITIONS)], "{victim:?} {how:?}: the dead are not counted");
     let name = ending(victim, how);
     assert_eq!(metric(&node, "callboard_actor_endings", Some(name)), 1.0, "{victim:?} {how:?}");
     let tree = node.actors().await;

@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use callboard_actors::{Limits, Node, Ports, Roles};
@@ -24,6 +25,8 @@ use callboard_ports::record::{Header, NewRecord, Record, Topic};
 use callboard_ports::tool::Tool;
 use tokio::task::{JoinError, JoinHandle, LocalSet};
 
+use crate::liar::Liar;
+
 pub const PARTITIONS: u32 = 4;
 
 pub struct World {
@@ -39,6 +42,10 @@ pub struct World {
     pub tools: Arc<FakeTools>,
     pub clock: Arc<TokioClock>,
     pub limits: Limits,
+    /// While true, appends are taken and reported as unacknowledged.
+    pub lying: Arc<AtomicBool>,
+    /// How long the log takes to say which one it is.
+    pub identity_ms: Arc<AtomicU64>,
     seed: Cell<u64>,
     nodes: RefCell<Vec<JoinHandle<()>>>,
 }
@@ -129,6 +136,8 @@ impl World {
             tools,
             clock,
             limits: cast.limits,
+            lying: Arc::default(),
+            identity_ms: Arc::default(),
             seed: Cell::new(7),
             nodes: RefCell::default(),
         }
@@ -158,7 +167,11 @@ impl World {
         let tasks = LocalSet::new();
         let inside = tasks.enter();
         let ports = Ports {
-            log: self.log.clone(),
+            log: Arc::new(Liar {
+                log: self.log.clone(),
+                lying: self.lying.clone(),
+                identity_ms: self.identity_ms.clone(),
+            }),
             inbox: self.log.inbox_of(process),
             snapshots,
             planner: self.planner.clone(),
