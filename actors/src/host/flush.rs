@@ -37,7 +37,8 @@ struct Gathered {
     taken: Vec<(ConversationId, Snapshotted)>,
     /// Those that were asked to leave.
     leaving: Vec<ConversationId>,
-    identity: LogIdentity,
+    /// The partition's identity, when it had to be asked for.
+    fetched: Option<LogIdentity>,
 }
 
 /// The store has (or has not) taken it: below these offsets (`None`: all) the conversations are covered.
@@ -118,10 +119,11 @@ impl Host {
         let (host, log) = (self.addr.clone(), self.context.shared.ports.log.clone());
         self.task(async move {
             // A partition that was empty gets its identity with its first record.
-            let identity = match is_final {
-                true => known,
-                false => log.identity(Topic::ConversationEvents, partition).await.unwrap_or(known),
+            let fetched = match is_final {
+                true => None,
+                false => log.identity(Topic::ConversationEvents, partition).await.ok(),
             };
+            let identity = fetched.clone().unwrap_or(known);
             let ask = |(id, addr, leaves): (ConversationId, Addr<Conversation>, bool)| {
                 let take =
                     TakeSnapshot { identity: identity.clone(), passivate_idle_ms: leaves.then_some(idle_ms) };
@@ -129,7 +131,7 @@ impl Host {
             };
             let taken = futures_util::future::join_all(candidates.into_iter().map(ask)).await;
             let _ =
-                host.send(Gathered { taken: taken.into_iter().flatten().collect(), leaving, identity }).await;
+                host.send(Gathered { taken: taken.into_iter().flatten().collect(), leaving, fetched }).await;
         });
     }
 
@@ -158,8 +160,8 @@ impl Handler<Gathered> for Host {
     type Result = ();
 
     fn handle(&mut self, message: Gathered, _: &mut Self::Context) {
-        if message.identity != self.identity {
-            (self.identity, self.identity_is_final) = (message.identity, true);
+        if let Some(identity) = message.fetched {
+            (self.identity, self.identity_is_final) = (identity, true);
         }
         for id in &message.leaving {
             let gone = message.taken.iter().any(|(of, taken)| of == id && taken.passivated);
@@ -169,25 +171,23 @@ impl Handler<Gathered> for Host {
             message.taken.iter().map(|(id, taken)| (id, taken.covers)).collect();
         let checkpoint = self.checkpoint_after(&covered);
         let covered = covered.into_iter().map(|(id, below)| (id.clone(), below)).collect();
-        if message.taken.is_empty() && checkpoint == self.flush.checkpoint {
+        // Without new records the store has it already, or there is nothing to have (somebody asked about an id that is
+        // none).
+        let dirty = message.taken.into_iter().filter_map(|(conversation, taken)| {
+            let is_covered = |offset: &u64| taken.covers.is_none_or(|below| *offset < below);
+            let offsets: Vec<u64> =
+                self.dirty.get(&conversation)?.iter().copied().filter(is_covered).collect();
+            let (snapshot, wake_at_ms) = (taken.bytes, taken.wake_at_ms);
+            (!offsets.is_empty()).then_some(Dirty { conversation, snapshot, offsets, wake_at_ms })
+        });
+        let dirty: Vec<Dirty> = dirty.collect();
+        if dirty.is_empty() && checkpoint == self.flush.checkpoint {
             let (host, stored) = (self.addr.clone(), Ok(()));
             self.task(
                 async move { host.send(Flushed { covered, checkpoint, stored }).await.unwrap_or_default() },
             );
             return;
         }
-        let dirty = message
-            .taken
-            .into_iter()
-            .map(|(conversation, taken)| Dirty {
-                offsets: self.dirty.get(&conversation).map_or_else(Vec::new, |offsets| {
-                    offsets.iter().copied().filter(|o| taken.covers.is_none_or(|below| *o < below)).collect()
-                }),
-                conversation,
-                snapshot: taken.bytes,
-                wake_at_ms: taken.wake_at_ms,
-            })
-            .collect();
         let flush = Flush {
             partition: self.context.partition,
             dirty,

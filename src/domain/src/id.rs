@@ -20,6 +20,10 @@ pub enum InvalidId {
     TooLong { what: &'static str, found: usize, max: usize },
     #[error("{what} contains {found:?}; allowed are {allowed}")]
     Character { what: &'static str, found: char, allowed: &'static str },
+    #[error(
+        "{what} is `.` or `..`, which means another place in a URL; any other name of [A-Za-z0-9._-] will do"
+    )]
+    Dots { what: &'static str },
     #[error("{0:?} is no effect id; it reads CONVERSATION:COMMAND:VERSION:STEP")]
     Effect(String),
 }
@@ -36,6 +40,10 @@ fn check(
     }
     if text.len() > max {
         return Err(InvalidId::TooLong { what, found: text.len(), max });
+    }
+    if text == "." || text == ".." {
+        // As a part of a URL it means another place.
+        return Err(InvalidId::Dots { what });
     }
     match text.chars().find(|c| !ok(*c)) {
         Some(found) => Err(InvalidId::Character { what, found, allowed }),

@@ -37,7 +37,9 @@ fn killed_one_by_one(options: Options) {
     let server = Server::start(options.arg("--allow-chaos"));
     let mut turns = Vec::new();
     for how in ["panic", "stop", "abort"] {
-        for path in ["/bridge-0", "/pool-default-0", "/synthesis-0", "/bridge-0/planner", "/pool-default-0/worker-0"] {
+        for path in
+            ["/bridge-0", "/pool-default-0", "/synthesis-0", "/bridge-0/planner", "/pool-default-0/worker-0"]
+        {
             let name = format!("{how}-{}", path.replace('/', "."));
             let (conversation, command) = send(&server, &format!("echo {name} after 300 ms; echo x"));
             kill(&server, path, how);
@@ -57,7 +59,11 @@ fn killed_one_by_one(options: Options) {
         assert_eq!(turn["status"], "answered", "{name}: {turn}");
         assert!(turn["answer"].as_str().unwrap().contains(name), "{turn}");
         let kinds = server.kinds(conversation);
-        assert_eq!(kinds.iter().filter(|kind| *kind == "FinalAnswerSynthesized").count(), 1, "{name}: {kinds:?}");
+        assert_eq!(
+            kinds.iter().filter(|kind| *kind == "FinalAnswerSynthesized").count(),
+            1,
+            "{name}: {kinds:?}"
+        );
     }
     assert!(server.metric("callboard_actor_endings") >= 15.0);
     server.cli(&["verify"]);
