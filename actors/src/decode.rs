@@ -4,6 +4,7 @@ use callboard_domain::conversation::Recorded;
 use callboard_domain::id::ConversationId;
 use callboard_domain::wire::{self, Unreadable};
 use callboard_ports::log::Batch;
+use callboard_ports::partition::partition_of;
 
 /// A readable record of a batch.
 #[derive(Debug)]
@@ -26,11 +27,16 @@ pub struct Decoded {
 impl Decoded {
     /// Decodes every record; `partitions` is the declared count, to tell misrouted records.
     #[must_use]
-    pub fn new(batch: Batch) -> Self {
+    pub fn new(batch: Batch, partitions: u32) -> Self {
         let mut items = Vec::with_capacity(batch.records.len());
         let mut unreadable = Vec::new();
         for (at, record) in batch.records.iter().enumerate() {
+            let expected = partition_of(&record.key, partitions);
             match wire::read_event(&record.key, &record.value) {
+                // Two hosts must never fold one conversation, so a record in the wrong place is no record of it.
+                Ok(_) if expected != batch.partition => {
+                    unreadable.push((at, Unreadable::Misrouted { found: batch.partition, expected }));
+                }
                 Ok((meta, body)) => {
                     let (offset, timestamp_ms) = (record.offset, record.timestamp_ms);
                     let recorded = Recorded { offset, timestamp_ms, command: meta.command, body };

@@ -9,6 +9,7 @@ use actix::{Actor, ActorContext, Addr, Context, Handler, Message, ResponseFuture
 use callboard_domain::event::PlanGenerated;
 use callboard_ports::model::{ModelError, PlanRequest};
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 
 use crate::observe::{ActorView, KillHow, Show};
 use crate::shared::Shared;
@@ -36,11 +37,19 @@ pub struct PlannerPool {
     ending: EndingCell,
     waiting: VecDeque<AskPlan>,
     calls: usize,
+    /// Calls end with the pool: their askers ask the next one.
+    tasks: Vec<AbortHandle>,
+}
+
+impl Drop for PlannerPool {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
 }
 
 impl PlannerPool {
     pub fn new(path: String, shared: Arc<Shared>, addr: Addr<Self>, ending: EndingCell) -> Self {
-        Self { path, shared, addr, ending, waiting: VecDeque::new(), calls: 0 }
+        Self { path, shared, addr, ending, waiting: VecDeque::new(), calls: 0, tasks: Vec::new() }
     }
 
     fn start_calls(&mut self) {
@@ -65,6 +74,8 @@ impl PlannerPool {
                 };
                 let _ = ask.reply.send(answer);
             });
+            self.tasks.retain(|task| !task.is_finished());
+            self.tasks.push(call.abort_handle());
             actix::spawn(async move {
                 // A planner that panics has dropped its reply; the place is free all the same.
                 let _ = call.await;

@@ -96,6 +96,14 @@ impl<T: Clone> Window<T> {
         }
     }
 
+    /// Lets the partition flow, unless there is too much in hand already.
+    pub fn flow(&self) {
+        let inner = self.inner();
+        if !inner.paused && !inner.revoked {
+            self.control.resume(self.partition);
+        }
+    }
+
     /// What is in hand, in offset order: to be worked on again when the worker was lost.
     pub fn open(&self) -> Vec<(u64, T)> {
         self.inner().open.iter().map(|(offset, (entry, _))| (*offset, entry.clone())).collect()

@@ -355,6 +355,10 @@ impl Handler<AppendFailed> for Conversation {
             self.issued.release(key);
         }
         if message.decides {
+            // A plan that was appended behind a question that did not come to be is ignored: plan again.
+            if let Some(ahead) = self.orders.deciding_plan() {
+                self.issued.release(&ahead);
+            }
             self.orders.failed();
         }
         self.step();

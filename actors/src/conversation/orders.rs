@@ -146,9 +146,10 @@ impl Conversation {
             (self.host.shared.ports.log.clone(), self.host.orders.clone(), order.offset);
         let clock = self.host.shared.ports.clock.clone();
         actix::spawn(async move {
-            crate::host::append_until_acknowledged(&*log, &*clock, vec![letter], || window.is_revoked())
-                .await;
-            window.done(offset);
+            let give_up = || window.is_revoked();
+            if crate::host::append_until_acknowledged(&*log, &*clock, vec![letter], give_up).await {
+                window.done(offset);
+            }
         });
     }
 }

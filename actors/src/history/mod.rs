@@ -4,22 +4,23 @@
 
 mod book;
 mod file;
+mod keeper;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use actix::{Actor, ActorContext, Addr, Context, Handler, Message, ResponseFuture};
-use callboard_ports::inbox::{Committed, InboxEvent, Membership};
-use callboard_ports::log::LogError;
-use callboard_ports::record::Topic;
+use callboard_ports::inbox::{InboxEvent, Membership};
 use tokio::task::AbortHandle;
 
 pub use book::{Book, Entry};
 pub use file::HistoryFile;
+use keeper::{Input, Keeper, Progress, Written};
 
 use crate::decode::Decoded;
 use crate::limits::BATCH_MAILBOX;
+use crate::node::Fatal;
 use crate::observe::{ActorView, KillHow, Show};
 use crate::shared::Shared;
 use crate::supervise::{Drain, Ending, EndingCell, Kill, panic_as_told};
@@ -29,8 +30,6 @@ use crate::supervise::{Drain, Ending, EndingCell, Kill, panic_as_told};
 #[rtype(result = "()")]
 pub struct Observed(pub Arc<Decoded>);
 
-/// How long changes are gathered before the file is written again.
-const WRITE_EVERY: Duration = Duration::from_millis(500);
 /// Batches that wait while the book is brought up to date; more are read from the log later.
 const QUEUE: usize = 256;
 
@@ -45,25 +44,9 @@ pub struct Projection {
     /// Batches for the task that keeps the book.
     queue: Option<tokio::sync::mpsc::Sender<Input>>,
     progress: Progress,
+    missed: Arc<AtomicBool>,
     tasks: Vec<AbortHandle>,
 }
-
-#[derive(Debug, Clone, Default)]
-struct Progress {
-    conversations: usize,
-    offset_sum: u64,
-    writes: u64,
-}
-
-enum Input {
-    Batch(Arc<Decoded>),
-    /// Write now, then answer.
-    Write(tokio::sync::oneshot::Sender<()>),
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Written(Progress);
 
 impl Projection {
     pub fn new(
@@ -83,151 +66,8 @@ impl Projection {
             ending,
             queue: None,
             progress: Progress::default(),
+            missed: Arc::default(),
             tasks: Vec::new(),
-        }
-    }
-}
-
-/// Keeps the book: takes batches in, fills gaps from the log, writes the file when it has changed.
-struct Keeper {
-    shared: Arc<Shared>,
-    file: PathBuf,
-    book: Book,
-    changed: bool,
-    writes: u64,
-    addr: Addr<Projection>,
-    control: Option<Arc<dyn callboard_ports::inbox::InboxControl>>,
-}
-
-impl Keeper {
-    /// Brings every partition up to the log's present end.
-    async fn catch_up(&mut self) -> Result<(), LogError> {
-        let log = self.shared.ports.log.clone();
-        for partition in 0..log.partitions() {
-            let identity = log.identity(Topic::ConversationEvents, partition).await?;
-            let bounds = log.bounds(Topic::ConversationEvents, partition).await?;
-            self.book.begin(partition, &identity, bounds);
-            self.fill(partition, bounds.end).await?;
-        }
-        Ok(())
-    }
-
-    /// Reads a partition from the book's position to `end`.
-    async fn fill(&mut self, partition: u32, end: u64) -> Result<(), LogError> {
-        let from = self.book.position(partition);
-        if from >= end {
-            return Ok(());
-        }
-        let log = self.shared.ports.log.clone();
-        let range = from..end;
-        let mut batches = log.replay(Topic::ConversationEvents, partition, vec![range], None);
-        while let Some(batch) = batches.recv().await {
-            let decoded = Decoded::new(batch?);
-            self.take(&decoded).await?;
-        }
-        self.book.reached(partition, end);
-        self.changed = true;
-        Ok(())
-    }
-
-    async fn take(&mut self, decoded: &Decoded) -> Result<(), LogError> {
-        for item in &decoded.items {
-            if let Some(id) = self.book.apply(decoded.batch.partition, item, &self.shared.limits) {
-                // It had left the book: its earlier turns are read from the log again.
-                let partition = decoded.batch.partition;
-                let range = 0..item.recorded.offset + 1;
-                let key = Some(id.as_str().to_owned());
-                let mut batches =
-                    self.shared.ports.log.replay(Topic::ConversationEvents, partition, vec![range], key);
-                let mut records = Vec::new();
-                while let Some(batch) = batches.recv().await {
-                    records.extend(Decoded::new(batch?).items);
-                }
-                self.book.restore(partition, &id, &records, &self.shared.limits);
-            }
-        }
-        self.book.reached(decoded.batch.partition, decoded.end());
-        self.changed = true;
-        Ok(())
-    }
-
-    async fn observe(&mut self, decoded: Arc<Decoded>) -> Result<(), LogError> {
-        self.fill(decoded.batch.partition, decoded.start()).await?;
-        if decoded.end() > self.book.position(decoded.batch.partition) {
-            self.take(&decoded).await?;
-        }
-        Ok(())
-    }
-
-    async fn write(&mut self) {
-        if !self.changed {
-            return;
-        }
-        let (path, bytes) = (self.file.clone(), self.book.to_file().to_bytes());
-        let (done, result) = tokio::sync::oneshot::channel();
-        let job = Box::new(move || {
-            let _ = done.send(file::write_atomically(&path, &bytes));
-        });
-        self.shared.ports.blocking.run(job).await;
-        match result.await {
-            Ok(Ok(())) => {
-                self.changed = false;
-                self.writes += 1;
-                self.commit();
-            }
-            Ok(Err(error)) => {
-                tracing::warn!(file = %self.file.display(), %error, "history.json could not be written; trying again");
-            }
-            // The blocking pool is full: the next round tries again.
-            Err(_) => {}
-        }
-        let progress = Progress {
-            conversations: self.book.conversations(),
-            offset_sum: self.book.offset_sum(),
-            writes: self.writes,
-        };
-        let _ = self.addr.send(Written(progress)).await;
-    }
-
-    /// The group's committed positions follow the file, so that other tools see the projection's lag.
-    fn commit(&self) {
-        let Some(control) = &self.control else { return };
-        for (partition, next_offset) in self.book.positions() {
-            let position = Committed { next_offset, metadata: String::new() };
-            control.commit(Topic::ConversationEvents, partition, position);
-        }
-    }
-
-    async fn run(mut self, mut queue: tokio::sync::mpsc::Receiver<Input>) {
-        /// A log that is away is asked again after this.
-        const PAUSE: Duration = Duration::from_millis(500);
-        while let Err(error) = self.catch_up().await {
-            tracing::warn!(%error, "the history projection cannot read the log; trying again");
-            self.shared.ports.clock.sleep(PAUSE).await;
-        }
-        self.changed = true;
-        self.write().await;
-        loop {
-            let input = tokio::select! {
-                biased;
-                input = queue.recv() => input,
-                () = self.shared.ports.clock.sleep(WRITE_EVERY), if self.changed => {
-                    self.write().await;
-                    continue;
-                }
-            };
-            match input {
-                None => return,
-                Some(Input::Batch(decoded)) => {
-                    if let Err(error) = self.observe(decoded).await {
-                        tracing::warn!(%error, "the history projection could not read a gap; it is read later");
-                    }
-                }
-                Some(Input::Write(done)) => {
-                    self.write().await;
-                    let _ = done.send(());
-                }
-            }
         }
     }
 }
@@ -247,18 +87,16 @@ impl Actor for Projection {
             writes: 0,
             addr: self.addr.clone(),
             control: membership.as_ref().map(|membership| membership.control.clone()),
+            missed: self.missed.clone(),
         };
         self.queue = Some(sender.clone());
         let mut tasks = vec![actix::spawn(keeper.run(receiver)).abort_handle()];
         match membership {
             None => self.shared.directory.set_history(Some(self.addr.clone().recipient())),
             Some(membership) => {
-                tasks.extend(
-                    membership
-                        .lanes
-                        .into_iter()
-                        .map(|lane| actix::spawn(follow(lane, sender.clone())).abort_handle()),
-                );
+                tasks.extend(membership.lanes.into_iter().map(|lane| {
+                    actix::spawn(follow(lane, sender.clone(), self.shared.clone())).abort_handle()
+                }));
             }
         }
         self.tasks = tasks;
@@ -266,11 +104,19 @@ impl Actor for Projection {
 }
 
 /// Passes a membership's batches on, holding the lane back while the book is busy.
-async fn follow(mut lane: tokio::sync::mpsc::Receiver<InboxEvent>, queue: tokio::sync::mpsc::Sender<Input>) {
+async fn follow(
+    mut lane: tokio::sync::mpsc::Receiver<InboxEvent>,
+    queue: tokio::sync::mpsc::Sender<Input>,
+    shared: Arc<Shared>,
+) {
     while let Some(event) = lane.recv().await {
         match event {
             InboxEvent::Batch(batch) => {
-                if queue.send(Input::Batch(Arc::new(Decoded::new(batch)))).await.is_err() {
+                if queue
+                    .send(Input::Batch(Arc::new(Decoded::new(batch, shared.ports.log.partitions()))))
+                    .await
+                    .is_err()
+                {
                     return;
                 }
             }
@@ -283,7 +129,7 @@ async fn follow(mut lane: tokio::sync::mpsc::Receiver<InboxEvent>, queue: tokio:
                 );
             }
             InboxEvent::Fenced { reason } => {
-                tracing::error!(reason, "the history projection was fenced");
+                shared.fail(Fatal::Fenced(reason));
                 return;
             }
             InboxEvent::Assigned { .. } | InboxEvent::Lost { .. } => {}
@@ -303,8 +149,10 @@ impl Handler<Observed> for Projection {
 
     fn handle(&mut self, message: Observed, _: &mut Self::Context) {
         if let Some(queue) = &self.queue {
-            // A full queue makes a gap, and the next batch fills it from the log.
-            let _ = queue.try_send(Input::Batch(message.0));
+            // A full queue makes a gap, which is filled from the log.
+            if queue.try_send(Input::Batch(message.0)).is_err() {
+                self.missed.store(true, Relaxed);
+            }
         }
     }
 }

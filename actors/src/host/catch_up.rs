@@ -22,8 +22,10 @@ use crate::decode::Decoded;
 
 /// Conversations written in one flush of a catch-up.
 const FLUSH: usize = 2_000;
-/// Open turns brought back at start; more of them are woken by their deadlines.
+/// Open turns brought back at start: some hundred megabytes at most…
 const OPEN_TURNS: usize = 100_000;
+/// …and those of which at least the wake time is kept, which loads them in time.
+const KNOWN_OPEN_TURNS: usize = 2_000_000;
 
 /// The partition as it is at its end.
 #[derive(Message)]
@@ -156,7 +158,7 @@ impl Replay {
         let range = self.position..self.end;
         let mut batches = log.replay(Topic::ConversationEvents, self.context.partition, vec![range], None);
         while let Some(batch) = batches.recv().await {
-            let decoded = Decoded::new(batch?);
+            let decoded = Decoded::new(batch?, log.partitions());
             for (at, reason) in &decoded.unreadable {
                 let record = &decoded.batch.records[*at];
                 if record.offset >= self.dead_position {
@@ -195,14 +197,20 @@ impl Replay {
 
     /// Writes everything down and forgets what is closed.
     async fn shrink(&mut self) {
-        self.flush().await;
+        if !self.flush().await {
+            // Nothing is forgotten that is not stored.
+            return;
+        }
         self.states.retain(|_, state| !state.open.is_empty() || state.blocked.is_some());
         self.fresh = false;
     }
 
     /// Writes all dirty states; the checkpoint moves with the last part only.
-    async fn flush(&mut self) {
+    async fn flush(&mut self) -> bool {
         let partition = self.context.partition;
+        // A record whose dead letter is not written yet must be read again after a crash.
+        let covered =
+            self.unreadable.first().map_or(self.position, |(record, _)| record.offset.min(self.position));
         let now_ms = self.context.shared.now_ms();
         let ids: Vec<ConversationId> = self.dirty.keys().cloned().collect();
         for (i, part) in ids.chunks(FLUSH).enumerate() {
@@ -219,29 +227,46 @@ impl Replay {
                     })
                 })
                 .collect();
-            let next_offset = if last { self.position } else { self.checkpoint };
+            let next_offset = if last { covered } else { self.checkpoint };
             let checkpoint = Checkpoint { identity: self.identity.clone(), next_offset };
             if let Err(error) =
                 self.context.shared.ports.snapshots.flush(Flush { partition, dirty, checkpoint }).await
             {
                 tracing::warn!(partition, %error, "snapshots not written; the checkpoint stays");
-                return;
+                return false;
             }
         }
-        self.checkpoint = self.position;
+        self.checkpoint = covered;
         self.dirty.clear();
+        true
     }
 
     /// Flushes and gives every state with an open turn, those that were only in the store included.
     async fn finish(&mut self) -> Result<Vec<State>, LogError> {
         if !self.dirty.is_empty() {
-            self.flush().await;
+            // Where the store refuses, everything stays dirty and is written later.
+            let _ = self.flush().await;
         }
-        let stored = self.context.shared.ports.snapshots.open_turns(self.context.partition, OPEN_TURNS).await;
-        for (_, id) in stored.unwrap_or_default() {
-            if !self.states.contains_key(&id) {
+        let stored =
+            self.context.shared.ports.snapshots.open_turns(self.context.partition, KNOWN_OPEN_TURNS).await;
+        let stored = match stored {
+            Ok(stored) => stored,
+            // Everything was folded from the start: the store knows of nobody else.
+            Err(_) if self.fresh => Vec::new(),
+            Err(error) => {
+                discard(&self.context, &error).await;
+                return Err(LogError::Unavailable(format!("the open turns are not known: {error}")));
+            }
+        };
+        for (i, (at_ms, id)) in stored.into_iter().enumerate() {
+            if self.states.contains_key(&id) {
+                continue;
+            }
+            if i < OPEN_TURNS {
                 let state = load(&self.context, &id, &[], &self.identity, self.end).await?;
                 self.states.insert(id, state);
+            } else {
+                self.context.wakes.set(&id, Some(at_ms));
             }
         }
         let mut open: Vec<State> =
@@ -275,6 +300,6 @@ impl Handler<CaughtUp> for Host {
         self.deliver_open_orders();
         self.keep_time();
         self.keep_flushing();
-        self.feed.inbox.resume(self.context.partition);
+        self.context.orders.flow();
     }
 }

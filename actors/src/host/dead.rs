@@ -19,20 +19,27 @@ pub(super) struct DeadLetters {
     /// Below it, all have been written.
     position: u64,
     waiting: VecDeque<(u64, NewRecord)>,
-    busy: bool,
+    /// First offset of the letters that are being written.
+    burying: Option<u64>,
 }
 
 impl DeadLetters {
     pub fn start_at(&mut self, position: u64) {
         self.position = position;
     }
+
+    /// The lowest offset whose letter is not written yet: the checkpoint stays there.
+    pub fn first_open(&self) -> Option<u64> {
+        self.burying.or_else(|| self.waiting.front().map(|(offset, _)| *offset))
+    }
 }
 
-/// A batch of dead letters was acknowledged up to `position`.
+/// An attempt at writing letters is over.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Buried {
-    position: u64,
+    letters: Vec<(u64, NewRecord)>,
+    written: bool,
 }
 
 impl Host {
@@ -42,7 +49,7 @@ impl Host {
         }
     }
 
-    /// Queues a dead letter. The queue is bounded by the batch in hand: while it is long, the lane is not drained.
+    /// Queues a dead letter.
     pub(super) fn bury(&mut self, record: &Record, reason: &Unreadable) {
         if record.offset < self.dead.position {
             return;
@@ -66,19 +73,21 @@ impl Host {
     }
 
     fn bury_waiting(&mut self) {
-        if self.dead.busy || self.dead.waiting.is_empty() {
+        /// Letters of one append: originals may have almost a megabyte each.
+        const AT_ONCE: usize = 64;
+        if self.dead.burying.is_some() || self.dead.waiting.is_empty() {
             return;
         }
-        self.dead.busy = true;
-        let letters: Vec<(u64, NewRecord)> = self.dead.waiting.drain(..).collect();
-        let position = letters.last().map_or(0, |(offset, _)| offset + 1);
-        let records = letters.into_iter().map(|(_, letter)| letter).collect();
+        let count = self.dead.waiting.len().min(AT_ONCE);
+        let letters: Vec<(u64, NewRecord)> = self.dead.waiting.drain(..count).collect();
+        self.dead.burying = letters.first().map(|(offset, _)| *offset);
+        let records = letters.iter().map(|(_, letter)| letter.clone()).collect();
         let (context, host) = (self.context.clone(), self.addr.clone());
         self.task(async move {
             let ports = &context.shared.ports;
-            append_until_acknowledged(&*ports.log, &*ports.clock, records, || context.orders.is_revoked())
-                .await;
-            let _ = host.send(Buried { position }).await;
+            let give_up = || context.orders.is_revoked();
+            let written = append_until_acknowledged(&*ports.log, &*ports.clock, records, give_up).await;
+            let _ = host.send(Buried { letters, written }).await;
         });
     }
 }
@@ -87,8 +96,16 @@ impl Handler<Buried> for Host {
     type Result = ();
 
     fn handle(&mut self, message: Buried, _: &mut Self::Context) {
-        self.dead.busy = false;
-        self.dead.position = self.dead.position.max(message.position);
+        self.dead.burying = None;
+        if !message.written {
+            // The log is closed or the partition is going: whoever comes next finds them above the checkpoint.
+            for letter in message.letters.into_iter().rev() {
+                self.dead.waiting.push_front(letter);
+            }
+            return;
+        }
+        let end = message.letters.last().map_or(0, |(offset, _)| offset + 1);
+        self.dead.position = self.dead.position.max(end);
         if !self.context.orders.is_revoked() {
             let position = Committed { next_offset: self.dead.position, metadata: String::new() };
             self.feed.inbox.commit(Topic::ConversationEvents, self.context.partition, position);

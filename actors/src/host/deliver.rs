@@ -111,23 +111,16 @@ impl Host {
         for open in pending.opens {
             let _ = open.send(live.addr.clone());
         }
-        if pending.overflown {
-            // Too much came meanwhile: a new actor reads it from the log.
+        // What does not fit the mailbox must not be overtaken by the next batch: then a new actor reads it from the log.
+        let does_not_fit = pending.events.into_iter().any(|events| deliver(&live.addr, events).is_some());
+        if pending.overflown || does_not_fit {
             self.slots.slots.remove(conversation);
             self.load(conversation);
-            return;
+        } else if !pending.orders.is_empty()
+            && let Some(delivery) = deliver(&live.addr, Orders(pending.orders))
+        {
+            actix::spawn(delivery);
         }
-        let mut deliveries: Vec<Delivery> =
-            pending.events.into_iter().filter_map(|e| deliver(&live.addr, e)).collect();
-        if !pending.orders.is_empty() {
-            deliveries.extend(deliver(&live.addr, Orders(pending.orders)));
-        }
-        // It idled until just now: its mailbox has room for all of this but in a flood, and then the futures send in turn.
-        actix::spawn(async move {
-            for delivery in deliveries {
-                delivery.await;
-            }
-        });
     }
 
     /// Gives the address, as soon as there is one.
@@ -148,8 +141,13 @@ impl Host {
 
     pub(super) fn wake(&mut self, conversation: &ConversationId) {
         match self.slots.slots.get(conversation) {
-            // Whoever is about to leave has no open turn, and whoever is being loaded looks around when it starts.
-            Some(Slot::Loading(_) | Slot::Live(Live { leaving: Some(_), .. })) => {}
+            // Whoever is being loaded looks around when it starts.
+            Some(Slot::Loading(_)) => {}
+            Some(Slot::Live(Live { leaving: Some(_), .. })) => {
+                // It may stay after all; leaving withdraws this again.
+                let again = self.context.shared.now_ms() + FULL_RETRY.as_millis() as i64;
+                self.context.wakes.set(conversation, Some(again));
+            }
             Some(Slot::Live(live)) => {
                 if let Err(SendError::Full(_)) = live.addr.try_send(Wake) {
                     let again = self.context.shared.now_ms() + FULL_RETRY.as_millis() as i64;

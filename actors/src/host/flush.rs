@@ -73,7 +73,12 @@ impl Host {
         let limits = &self.context.shared.limits;
         let mut chosen: HashMap<ConversationId, (Addr<Conversation>, bool)> = HashMap::new();
         let mut lost = Vec::new();
-        for id in self.dirty.keys().take(limits.flush_conversations) {
+        // The longest dirty first: the checkpoint waits for them.
+        let mut dirty: Vec<(u64, &ConversationId)> =
+            self.dirty.iter().filter_map(|(id, offsets)| Some((*offsets.first()?, id))).collect();
+        dirty.sort_unstable();
+        dirty.truncate(limits.flush_conversations);
+        for (_, id) in dirty {
             match self.slots.addr(id) {
                 Some(addr) => drop(chosen.insert(id.clone(), (addr, false))),
                 None if !self.slots.contains(id) => lost.push(id.clone()),
@@ -81,15 +86,11 @@ impl Host {
             }
         }
         let now_ms = self.context.shared.ports.clock.monotonic_ms();
-        let idle_ms = self.idle_ms();
-        for (id, live) in self.slots.live() {
-            if chosen.len() >= limits.flush_conversations {
-                break;
-            }
-            if now_ms.saturating_sub(live.touched_ms) >= idle_ms {
-                chosen.entry(id.clone()).or_insert_with(|| (live.addr.clone(), false)).1 =
-                    self.phase == Phase::Running;
-            }
+        let (idle_ms, may_leave) = (self.idle_ms(), self.phase == Phase::Running);
+        let is_idle = |touched_ms: u64| now_ms.saturating_sub(touched_ms) >= idle_ms;
+        let idle = self.slots.live().filter(|(_, live)| may_leave && is_idle(live.touched_ms));
+        for (id, live) in idle.take(limits.flush_conversations) {
+            chosen.entry(id.clone()).or_insert_with(|| (live.addr.clone(), false)).1 = true;
         }
         // Dirty and not in memory: brought back so that it can be written down.
         for id in lost {
@@ -142,7 +143,8 @@ impl Host {
             Some(Some(below)) => offsets.iter().copied().find(|offset| offset >= below),
             None => offsets.first().copied(),
         };
-        self.dirty.iter().filter_map(first_uncovered).min().unwrap_or(self.position).min(self.position)
+        let lowest = self.dirty.iter().filter_map(first_uncovered).chain(self.dead.first_open()).min();
+        lowest.map_or(self.position, |lowest| lowest.min(self.position))
     }
 }
 
@@ -240,7 +242,6 @@ impl Handler<Flushed> for Host {
         if let Some(done) = self.flush.retiring.take() {
             let _ = done.send(());
         }
-        self.slots.clear();
         self.ending.set(Ending::Finished);
         context.stop();
     }

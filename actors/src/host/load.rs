@@ -108,7 +108,7 @@ pub(super) async fn fold_ranges(
     let mut batches =
         context.shared.ports.log.replay(Topic::ConversationEvents, context.partition, ranges, key);
     while let Some(batch) = batches.recv().await {
-        for item in Decoded::new(batch?).items {
+        for item in Decoded::new(batch?, context.shared.ports.log.partitions()).items {
             apply(&mut state, &item.recorded);
         }
     }

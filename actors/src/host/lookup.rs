@@ -46,6 +46,10 @@ impl Handler<Offsets> for Host {
     type Result = ResponseFuture<Option<Vec<Range<u64>>>>;
 
     fn handle(&mut self, message: Offsets, _: &mut Self::Context) -> Self::Result {
+        if self.phase != Phase::Running {
+            // Not everything is known yet: the partition has it all.
+            return Box::pin(async { None });
+        }
         let dirty = self.dirty.get(&message.0).cloned().unwrap_or_default();
         let context = self.context.clone();
         Box::pin(async move {

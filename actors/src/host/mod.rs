@@ -255,7 +255,8 @@ impl Handler<FromTail> for Host {
         match message.0 {
             TailEvent::Batch { batch, generation } if generation == self.feed.generation => {
                 if self.phase == Phase::Running {
-                    return self.route(Arc::new(Decoded::new(batch)));
+                    return self
+                        .route(Arc::new(Decoded::new(batch, self.context.shared.ports.log.partitions())));
                 }
             }
             TailEvent::Failed { partition, generation, error } if generation == self.feed.generation => {

@@ -111,10 +111,6 @@ impl Slots {
         }
     }
 
-    pub fn clear(&mut self) {
-        self.slots.clear();
-    }
-
     pub fn show(&self, context: &Rc<HostContext>) -> LocalBoxFuture<'static, Vec<ActorView>> {
         let clock = context.shared.ports.clock.clone();
         let asked: Vec<_> = self

@@ -70,6 +70,10 @@ impl Pool {
         if let Some(flight) = self.flights.get_mut(&key) {
             self.shared.metrics.invocations_deduplicated.fetch_add(1, Relaxed);
             flight.requests.push((partition, offset));
+            if flight.worker.is_none() && job.not_after_ms > flight.job.not_after_ms {
+                // Asked again because it waits so long: the newer request may still be started.
+                flight.job = Arc::new(job);
+            }
             return;
         }
         let tool = job.tool.clone();

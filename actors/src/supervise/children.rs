@@ -49,6 +49,8 @@ pub struct Children {
     ended: Recipient<Ended>,
     restart: Recipient<RestartChild>,
     children: BTreeMap<String, Child>,
+    /// One count for all of them, so that the ending of a removed child is never taken for that of its successor.
+    generation: u64,
 }
 
 impl Children {
@@ -61,7 +63,7 @@ impl Children {
         restart: Recipient<RestartChild>,
     ) -> Self {
         let parent = parent.to_owned();
-        Self { parent, clock, entropy, metrics, ended, restart, children: BTreeMap::new() }
+        Self { parent, clock, entropy, metrics, ended, restart, children: BTreeMap::new(), generation: 0 }
     }
 
     /// Starts a child and keeps it running until [`Self::remove`].
@@ -80,7 +82,8 @@ impl Children {
 
     fn launch(&mut self, name: &str) {
         let Some(child) = self.children.get_mut(name) else { return };
-        child.generation += 1;
+        self.generation += 1;
+        child.generation = self.generation;
         let mut started = (child.factory)();
         let watch = std::mem::replace(&mut started.ended, Box::pin(std::future::pending()));
         child.running = Some(started);

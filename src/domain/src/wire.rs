@@ -47,6 +47,8 @@ pub enum Unreadable {
     BadId(String),
     #[error("the payload is not that of {kind} version {version}: {problem}")]
     BadPayload { kind: String, version: u32, problem: String },
+    #[error("found in partition {found}, expected in {expected}")]
+    Misrouted { found: u32, expected: u32 },
     #[error("a {kind} does not belong in this topic")]
     WrongTopic { kind: String },
     #[error("this build does not know {kind} version {version}")]
@@ -62,6 +64,7 @@ impl Unreadable {
             Self::KeyMismatch { .. } => "key_mismatch",
             Self::BadId(_) => "bad_id",
             Self::BadPayload { .. } => "bad_payload",
+            Self::Misrouted { .. } => "misrouted",
             Self::WrongTopic { .. } => "wrong_topic",
             Self::UnknownType { .. } => "unknown_type",
         }

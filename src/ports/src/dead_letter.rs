@@ -24,6 +24,10 @@ pub fn id(topic: Topic, partition: u32, offset: u64) -> String {
 pub fn dead_letter(original: &Record, reason: &Reason<'_>, partition: u32) -> NewRecord {
     /// Words of a reason: enough to act on.
     const MAX_DETAIL_BYTES: usize = 1_024;
+    /// Half of what key and headers may take together.
+    const MAX_KEY_BYTES: usize = 32 * 1_024;
+    /// A W3C `traceparent` has 55 bytes; the rest is for versions to come.
+    const MAX_TRACE_BYTES: usize = 512;
     let detail = &reason.detail[..reason.detail.floor_char_boundary(MAX_DETAIL_BYTES)];
     let mut headers = vec![
         Header::new("callboard-dlq-id", id(original.topic, original.partition, original.offset)),
@@ -34,12 +38,19 @@ pub fn dead_letter(original: &Record, reason: &Reason<'_>, partition: u32) -> Ne
         Header::new("callboard-dlq-offset", original.offset.to_string()),
         Header::new("callboard-dlq-attempt", reason.attempt.to_string()),
     ];
-    headers.extend(original.headers.iter().find(|h| &*h.name == TRACEPARENT).cloned());
+    // A letter must always fit, whatever the original was: a foreign key or trace of any length is cut, not refused.
+    headers.extend(
+        original
+            .headers
+            .iter()
+            .find(|h| &*h.name == TRACEPARENT && h.value.len() <= MAX_TRACE_BYTES)
+            .cloned(),
+    );
     NewRecord {
         topic: Topic::DeadLetterQueue,
         partition,
-        key: original.key.clone(),
+        key: original.key.slice(..original.key.len().min(MAX_KEY_BYTES)),
         headers,
-        value: original.value.clone(),
+        value: original.value.slice(..original.value.len().min(Topic::DeadLetterQueue.max_value_bytes())),
     }
 }

@@ -88,7 +88,7 @@ impl Offline {
         let id = ConversationId::new(id).map_err(Failure::usage)?;
         let live = self.recovered(&id).await?;
         if live.is_empty() {
-            return Err(Failure::job(format!("there is no conversation {id}")));
+            return Err(Failure::Unknown(format!("there is no conversation {id}")));
         }
         compare(id.clone(), Frozen::of(&live), self.records(&id).await?).await.map_err(Failure::job)
     }
@@ -102,7 +102,7 @@ impl Offline {
         let found =
             history::from_log(&id, self.records(&id).await?, MAX_TURNS).await.map_err(Failure::job)?;
         if found.turns.is_empty() {
-            return Err(Failure::job(format!("there is no conversation {id}")));
+            return Err(Failure::Unknown(format!("there is no conversation {id}")));
         }
         serde_json::to_value(HistoryDto::from(found)).map_err(Failure::job)
     }

@@ -256,6 +256,32 @@ pub fn limits(config: &Config) -> Limits {
     }
 }
 
+/// What is in force of `limits` and `models`, by key, for those who set nothing.
+#[must_use]
+pub fn chosen(config: &Config) -> Vec<(String, Value)> {
+    let (limits, models) = (limits(config), ModelsConfig::default().models);
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let written = json!({
+        "limits.workers_per_pool": limits.workers_per_pool,
+        "limits.synthesis_workers": limits.synthesis_workers,
+        "limits.planner_calls": limits.planner_calls,
+        "limits.live_conversations": limits.live_conversations,
+        "limits.waiters_per_conversation": limits.waiters_per_conversation,
+        "limits.passivate_after_ms": ms(limits.passivate_after),
+        "limits.flush_every_ms": ms(limits.flush_every),
+        "limits.history_conversations": limits.history_conversations,
+        "limits.history_turns": limits.history_turns,
+        "models.ollama.model": models.ollama.model,
+        "models.ollama.timeout_ms": models.ollama.timeout_ms,
+        "models.ollama.connect_timeout_ms": models.ollama.connect_timeout_ms,
+        "models.openai.model": models.openai.model,
+        "models.openai.timeout_ms": models.openai.timeout_ms,
+        "models.openai.connect_timeout_ms": models.openai.connect_timeout_ms,
+    });
+    let Value::Object(values) = written else { return Vec::new() };
+    values.into_iter().collect()
+}
+
 /// Everything a node is started on.
 pub struct Parts {
     pub limits: Limits,

@@ -66,7 +66,7 @@ pub enum Command {
     #[command(subcommand)]
     History(HistoryCommand),
     /// Show the actor tree
-    Actors,
+    Actors(ActorsArgs),
     /// Compare Kafka's topics with their declaration, or mend them
     #[command(subcommand)]
     Topics(TopicsCommand),
@@ -180,6 +180,13 @@ pub struct VerifyArgs {
     pub id: Option<String>,
 }
 
+#[derive(Debug, Args)]
+pub struct ActorsArgs {
+    /// Draw it again every second
+    #[arg(long)]
+    pub watch: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum HistoryCommand {
     /// Print a conversation
@@ -239,14 +246,34 @@ pub fn with_default_command(mut arguments: Vec<std::ffi::OsString>) -> Vec<std::
     let first = arguments.get(1).and_then(|a| a.to_str());
     let asks_for_itself = matches!(first, Some("-h" | "--help" | "-V" | "--version"));
     let starts_with_a_flag = first.is_none_or(|a| a.starts_with('-'));
-    let commands = Cli::command();
-    let names_a_command = arguments.iter().skip(1).filter_map(|a| a.to_str()).any(|argument| {
-        argument == "help" || commands.get_subcommands().any(|command| command.get_name() == argument)
-    });
-    if starts_with_a_flag && !asks_for_itself && !names_a_command {
+    if starts_with_a_flag && !asks_for_itself && !has_a_word(&Cli::command(), &arguments) {
         arguments.insert(1.min(arguments.len()), "serve".into());
     }
     arguments
+}
+
+/// Whether a word was typed that is neither a flag nor a flag's value: a command, or what somebody takes for one.
+/// (A folder may be called `history`.)
+fn has_a_word(cli: &clap::Command, arguments: &[std::ffi::OsString]) -> bool {
+    let serve = cli.find_subcommand("serve").map(clap::Command::get_arguments);
+    let with_value: Vec<&str> = cli
+        .get_arguments()
+        .chain(serve.into_iter().flatten())
+        .filter(|flag| flag.get_action().takes_values())
+        .filter_map(clap::Arg::get_long)
+        .collect();
+    let mut rest = arguments.iter().skip(1);
+    while let Some(argument) = rest.next() {
+        match argument.to_str().and_then(|text| text.strip_prefix("--")) {
+            Some(flag) if with_value.contains(&flag) => {
+                rest.next();
+            }
+            Some(_) => {}
+            None if argument.to_str().is_some_and(|text| text.starts_with('-')) => {}
+            None => return true,
+        }
+    }
+    false
 }
 
 impl Global {
@@ -323,6 +350,19 @@ mod tests {
             panic!("serve was typed")
         };
         assert_eq!(args.without.len(), 2);
+    }
+
+    #[test]
+    fn a_value_that_is_called_like_a_command_is_a_value() {
+        let lines = ["callboard --data-dir history", "callboard --listen 127.0.0.1:0 --data-dir=ask --json"];
+        for line in lines.into_iter().chain(["callboard --json --data-dir help", "callboard --without tools"])
+        {
+            assert!(matches!(parse(line).unwrap().command, Command::Serve(_)), "{line}");
+        }
+        let cli = parse("callboard --data-dir chat ask hello").unwrap();
+        assert!(matches!(cli.command, Command::Ask(_)));
+        let words = parse("callboard --json srve").unwrap_err().to_string();
+        assert!(words.contains("serve"), "{words}");
     }
 
     #[test]

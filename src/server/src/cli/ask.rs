@@ -4,20 +4,24 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::client::{Client, Request, block_on, say, say_json, segment};
+use super::client::{Client, Miss, Request, block_on, say, say_json};
 use super::{AskArgs, Failure, Global, Outcome};
 
 /// The server holds a request at most this long; longer waits ask again.
-const MOST_PER_REQUEST_S: u64 = 300;
+const MOST_PER_REQUEST_S: f64 = 300.0;
+/// Between two tries while the server is away: it starts within seconds.
+const PAUSE: Duration = Duration::from_secs(1);
 
 pub fn run(global: &Global, args: &AskArgs) -> Outcome {
     let client = Client::new(global)?;
-    let turn = block_on(ask(&client, &args.text, args.conversation.as_deref(), args.wait))?;
+    let conversation = args.conversation.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    // Before anything is sent: whatever happens to the server meanwhile, the question can be found again.
+    eprintln!("(conversation {conversation})");
+    let turn = block_on(ask(&client, &args.text, &conversation, args.wait))?;
     if global.json {
         say_json(&turn)?;
     } else {
         print(&turn)?;
-        eprintln!("(conversation {})", turn["conversation_id"].as_str().unwrap_or("?"));
     }
     match turn["status"].as_str() {
         Some("answered") => Ok(()),
@@ -45,34 +49,44 @@ pub fn print(turn: &Value) -> Outcome {
     }
 }
 
-/// Asks, and waits up to `wait_s` for the turn to end. The same key goes with every attempt, so that a lost
-/// answer never makes a second turn.
-pub async fn ask(
-    client: &Client,
-    text: &str,
-    conversation: Option<&str>,
-    wait_s: u64,
-) -> Result<Value, Failure> {
-    let until = Instant::now() + Duration::from_secs(wait_s);
-    let mut body = json!({ "message": text });
-    if let Some(id) = conversation {
-        body["conversation_id"] = id.into();
-    }
+/// Asks, and waits up to `wait_s` for the turn to end. Every attempt says the same with the same key: it joins the
+/// turn that an earlier one made, so that a server may die and come back meanwhile, and there is one turn.
+///
+/// # Errors
+/// What the server refuses; also when there is no server at all, or none that answers before the wait is over.
+pub async fn ask(client: &Client, text: &str, conversation: &str, wait_s: u64) -> Result<Value, Failure> {
     let key = uuid::Uuid::now_v7().to_string();
-    let first = wait_s.min(MOST_PER_REQUEST_S);
-    let request = Request::post("/v1/chat", body)
-        .header("Idempotency-Key", key)
-        .header("Prefer", format!("wait={first}"));
-    let mut turn = client.json(request).await?;
-    while turn["status"] == "pending" && Instant::now() < until {
-        let left = until.saturating_duration_since(Instant::now()).as_secs().clamp(1, MOST_PER_REQUEST_S);
-        let (id, command) = (turn["conversation_id"].as_str(), turn["command_id"].as_str());
-        let path = format!(
-            "/v1/conversations/{}/turns/{}",
-            segment(id.unwrap_or("")),
-            segment(command.unwrap_or(""))
-        );
-        turn = client.json(Request::get(&path).header("Prefer", format!("wait={left}"))).await?;
+    let body = json!({ "message": text, "conversation_id": conversation });
+    let began = Instant::now();
+    let wait = Duration::from_secs(wait_s);
+    let mut left = wait;
+    // Nobody has ever been there until somebody answers or breaks off.
+    let mut met = false;
+    let mut said = false;
+    loop {
+        let seconds = left.as_secs_f64().ceil().min(MOST_PER_REQUEST_S);
+        let request = Request::post("/v1/chat", body.clone())
+            .header("Idempotency-Key", key.clone())
+            .header("Prefer", format!("wait={seconds}"));
+        let outcome = client.attempt(request).await;
+        left = wait.saturating_sub(began.elapsed());
+        match outcome {
+            Ok(turn) if turn["status"] != "pending" || left.is_zero() => return Ok(turn),
+            Ok(_) => {}
+            Err(Miss::Final(failure)) => return Err(failure),
+            Err(Miss::NoServer(failure)) if !met => return Err(failure),
+            Err(Miss::NoServer(failure) | Miss::Passing(failure)) => {
+                if left <= PAUSE {
+                    return Err(failure);
+                }
+                if !said {
+                    eprintln!("{failure}; trying again, with the same key");
+                    said = true;
+                }
+                tokio::time::sleep(PAUSE).await;
+                left = wait.saturating_sub(began.elapsed());
+            }
+        }
+        met = true;
     }
-    Ok(turn)
 }

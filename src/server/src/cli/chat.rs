@@ -1,12 +1,12 @@
 //! `callboard chat`: a conversation at the terminal. An empty line or Ctrl-D ends it; `/plan` shows the plan,
-//! `/reset` clears the context.
+//! `/reset` clears the context. With `--json` every answer is one line of JSON.
 
 use std::io::{BufRead, IsTerminal, Write};
 
 use serde_json::json;
 
 use super::ask::{ask, print};
-use super::client::{Client, Request, block_on, say, segment};
+use super::client::{Client, Request, block_on, say, say_json, segment};
 use super::plan_table::table;
 use super::{ChatArgs, Failure, Global, Outcome};
 
@@ -35,16 +35,19 @@ pub fn run(global: &Global, args: &ChatArgs) -> Outcome {
             "/plan" => {
                 let path = format!("/v1/conversations/{id}/plan");
                 let plan = block_on(client.json(Request::get(&path)));
-                plan.and_then(|plan| say(&table(&plan))).or_else(complain)?;
+                let show = |plan| if global.json { say_json(&plan) } else { say(&table(&plan)) };
+                plan.and_then(show).or_else(complain)?;
             }
             "/reset" => {
                 let path = format!("/v1/conversations/{id}/reset");
                 let done = block_on(client.json(Request::post(&path, json!({}))));
-                done.and_then(|_| say("the context is cleared")).or_else(complain)?;
+                let show = |done| if global.json { say_json(&done) } else { say("the context is cleared") };
+                done.and_then(show).or_else(complain)?;
             }
             text => {
-                let turn = block_on(ask(&client, text, Some(&conversation), WAIT_S));
-                turn.and_then(|turn| print(&turn)).or_else(complain)?;
+                let turn = block_on(ask(&client, text, &conversation, WAIT_S));
+                let show = |turn| if global.json { say_json(&turn) } else { print(&turn) };
+                turn.and_then(show).or_else(complain)?;
             }
         }
     }

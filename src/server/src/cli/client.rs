@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::{Method, Response};
+use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 
 use super::{Failure, Global};
@@ -20,6 +20,31 @@ pub struct Client {
     http: reqwest::Client,
     server: String,
     api_key: Option<String>,
+}
+
+/// Why a request came to nothing, by what may be done about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Miss {
+    /// Nobody listens there.
+    NoServer(Failure),
+    /// The server went away, or cannot take it now: the same request may succeed soon.
+    Passing(Failure),
+    /// The same request would fail again.
+    Final(Failure),
+}
+
+impl Miss {
+    #[must_use]
+    pub fn into_failure(self) -> Failure {
+        match self {
+            Self::NoServer(failure) | Self::Passing(failure) | Self::Final(failure) => failure,
+        }
+    }
+}
+
+/// Whether requests can go there. `localhost:8080` parses too: as the scheme `localhost`.
+fn is_server_url(text: &str) -> bool {
+    reqwest::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
 /// A request that is being put together.
@@ -61,8 +86,9 @@ impl Client {
     pub fn new(global: &Global) -> Result<Self, Failure> {
         let server = global.server.clone().unwrap_or_else(|| usual_server(global));
         let server = server.trim_end_matches('/').to_owned();
-        if reqwest::Url::parse(&server).is_err() {
-            return Err(Failure::usage(format!("--server {server:?} is no URL; write http://HOST:PORT")));
+        if !is_server_url(&server) {
+            let words = format!("--server {server:?} is no URL of a server; write http://HOST:PORT");
+            return Err(Failure::usage(words));
         }
         let http =
             reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).build().map_err(Failure::job)?;
@@ -70,10 +96,7 @@ impl Client {
     }
 
     /// Sends, and gives the answer whatever its status.
-    ///
-    /// # Errors
-    /// When nobody answers.
-    pub async fn send(&self, request: Request<'_>, timeout: Option<Duration>) -> Result<Response, Failure> {
+    async fn send(&self, request: Request<'_>, timeout: Option<Duration>) -> Result<Response, Miss> {
         let mut builder = self.http.request(request.method, format!("{}{}", self.server, request.path));
         if let Some(timeout) = timeout {
             builder = builder.timeout(timeout);
@@ -90,16 +113,48 @@ impl Client {
         }
         builder.send().await.map_err(|error| {
             if error.is_connect() {
-                Failure::job(format!(
+                Miss::NoServer(Failure::job(format!(
                     "no server at {}; start one with `callboard`, or name it with --server",
                     self.server
-                ))
+                )))
             } else if error.is_timeout() {
-                Failure::job(format!("{} did not answer in time", self.server))
+                Miss::Passing(Failure::job(format!("{} did not answer in time", self.server)))
             } else {
-                Failure::job(format!("{}: {}", self.server, error.without_url()))
+                Miss::Passing(Failure::job(format!("{}: {}", self.server, error.without_url())))
             }
         })
+    }
+
+    /// Sends, and wants success; says of a failure whether another try may help.
+    async fn tried(&self, request: Request<'_>, timeout: Option<Duration>) -> Result<Response, Miss> {
+        let response = self.send(request, timeout).await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let problem: Value = response.json().await.unwrap_or_default();
+        let words = problem["detail"].as_str().or(problem["title"].as_str()).unwrap_or("no reason was given");
+        let words = format!("{words} ({})", status.as_u16());
+        Err(match status {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                Miss::Passing(Failure::Job(words))
+            }
+            _ if problem["code"] == "unknown_conversation" => Miss::Final(Failure::Unknown(words)),
+            _ => Miss::Final(Failure::Job(words)),
+        })
+    }
+
+    /// Sends once, and gives the answer's JSON.
+    ///
+    /// # Errors
+    /// Whether another try may help, and what to say if there is none.
+    pub async fn attempt(&self, request: Request<'_>) -> Result<Value, Miss> {
+        let response = self.tried(request, Some(TIMEOUT)).await?;
+        let text = response.text().await.map_err(|error| {
+            Miss::Passing(Failure::job(format!("{}: {}", self.server, error.without_url())))
+        })?;
+        serde_json::from_str(&text)
+            .map_err(|error| Miss::Final(Failure::job(format!("the answer is no JSON: {error}"))))
     }
 
     /// Sends, and wants success.
@@ -107,14 +162,7 @@ impl Client {
     /// # Errors
     /// A problem is its detail; no server says so.
     pub async fn wanted(&self, request: Request<'_>, timeout: Option<Duration>) -> Result<Response, Failure> {
-        let response = self.send(request, timeout).await?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        let status = response.status();
-        let problem: Value = response.json().await.unwrap_or_default();
-        let words = problem["detail"].as_str().or(problem["title"].as_str()).unwrap_or("no reason was given");
-        Err(Failure::job(format!("{} ({})", words, status.as_u16())))
+        self.tried(request, timeout).await.map_err(Miss::into_failure)
     }
 
     /// Sends, and gives the answer's JSON.
@@ -122,8 +170,7 @@ impl Client {
     /// # Errors
     /// As [`Client::wanted`]; also when the answer is no JSON.
     pub async fn json(&self, request: Request<'_>) -> Result<Value, Failure> {
-        let response = self.wanted(request, Some(TIMEOUT)).await?;
-        response.json().await.map_err(|e| Failure::job(format!("the answer is no JSON: {}", e.without_url())))
+        self.attempt(request).await.map_err(Miss::into_failure)
     }
 }
 
@@ -177,4 +224,19 @@ pub fn segment(id: &str) -> String {
             other => format!("%{other:02X}"),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_server_url;
+
+    #[test]
+    fn a_server_is_named_with_scheme_and_host() {
+        for right in ["http://localhost:8080", "https://board.example", "http://[::1]:80/below"] {
+            assert!(is_server_url(right), "{right}");
+        }
+        for wrong in ["localhost:8080", "127.0.0.1:8080", "ftp://board.example", "http://", "http:", ""] {
+            assert!(!is_server_url(wrong), "{wrong}");
+        }
+    }
 }

@@ -13,6 +13,9 @@ pub enum Failure {
     /// The job failed.
     #[error("{0}")]
     Job(String),
+    /// There is no such conversation: the job failed, unless the id came from a list that may be behind.
+    #[error("{0}")]
+    Unknown(String),
     /// Wrong usage, configuration, port or data folder.
     #[error("{0}")]
     Usage(String),
@@ -28,7 +31,7 @@ impl Failure {
     #[must_use]
     pub fn code(&self) -> u8 {
         match self {
-            Self::Job(_) | Self::Said => 1,
+            Self::Job(_) | Self::Unknown(_) | Self::Said => 1,
             Self::Usage(_) => 2,
             Self::Fatal(Fatal::Fenced(_)) => 3,
             Self::Fatal(Fatal::Wedged(_)) => 4,

@@ -21,9 +21,9 @@ mod topics;
 mod verify;
 
 pub use arguments::{
-    AskArgs, CancelArgs, ChatArgs, Cli, Command, ConfigCommand, DlqCommand, DoctorArgs, EventsArgs, Global,
-    HistoryCommand, InspectArgs, OneConversation, PlanFormat, ServeArgs, TopicsCommand, VerifyArgs,
-    WorkerArgs, with_default_command,
+    ActorsArgs, AskArgs, CancelArgs, ChatArgs, Cli, Command, ConfigCommand, DlqCommand, DoctorArgs,
+    EventsArgs, Global, HistoryCommand, InspectArgs, OneConversation, PlanFormat, ServeArgs, TopicsCommand,
+    VerifyArgs, WorkerArgs, with_default_command,
 };
 pub use exit::{Failure, Outcome, finish};
 
@@ -40,7 +40,7 @@ pub fn run(cli: &Cli) -> Outcome {
         Command::Replay(args) => replay::run(global, args),
         Command::Verify(args) => verify::run(global, args),
         Command::History(command) => history::run(global, command),
-        Command::Actors => actors::run(global),
+        Command::Actors(args) => actors::run(global, args),
         Command::Topics(command) => topics::run(global, *command),
         Command::Dlq(command) => dlq::run(global, command),
         Command::Cancel(args) => conversation::cancel(global, args),

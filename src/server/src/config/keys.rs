@@ -105,6 +105,29 @@ pub fn is_secret(path: &[String]) -> bool {
     path.first().is_some_and(|first| first == "kafka") && hides
 }
 
+/// Whether the key is one that is planned, but that this build does not have.
+#[must_use]
+pub fn is_later(path: &[String]) -> bool {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    matches!(
+        path.as_slice(),
+        ["agents" | "mcp", ..]
+            | ["tools", "webhook" | "http_get", ..]
+            | ["tools", _, "run" | "url" | "schema" | "effect" | "approval", ..]
+    )
+}
+
+/// The known keys that `shown` says nothing about, neither whole nor in part; `NAME` stands for a star.
+#[must_use]
+pub fn not_among(shown: &[String]) -> Vec<String> {
+    let about = |key: &str, line: &str| {
+        // A list of keys speaks for its table of keys, and the other way.
+        key.split('.').zip(line.split('.')).all(|(want, is)| want == "*" || want == is)
+    };
+    let silent = KEYS.iter().filter(|key| !shown.iter().any(|line| about(key.path, line)));
+    silent.map(|key| key.path.replace('*', "NAME")).collect()
+}
+
 /// The known key nearest to `path`.
 #[must_use]
 pub fn nearest(path: &[String]) -> String {
@@ -131,7 +154,7 @@ fn distance(written: &str, known: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, is_secret, known, nearest};
+    use super::{Kind, is_later, is_secret, known, nearest, not_among};
 
     fn path(text: &str) -> Vec<String> {
         text.split('.').map(str::to_owned).collect()
@@ -143,6 +166,28 @@ mod tests {
         assert_eq!(nearest(&path("kafka.broker")), "kafka.brokers");
         assert_eq!(nearest(&path("tools.math.timeout")), "tools.math.timeout_ms");
         assert_eq!(nearest(&path("wait")), "http.wait_ms");
+    }
+
+    #[test]
+    fn keys_of_later_builds_are_told_from_misspelt_ones() {
+        for later in ["agents.default.tools", "mcp.files.command", "tools.webhook.allow", "tools.math.run"] {
+            assert!(is_later(&path(later)), "{later}");
+        }
+        for other in ["tools.math.timeout", "agent.default.tools", "tools.weather.base_url"] {
+            assert!(!is_later(&path(other)), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_in_part_or_under_a_name_is_not_missing() {
+        let shown = ["http.api_keys.alice", "tools.math.timeout_ms"].map(str::to_owned);
+        let missing = not_among(&shown);
+        for shown in ["http.api_keys", "http.api_keys.NAME", "tools.NAME.timeout_ms"] {
+            assert!(!missing.iter().any(|key| key == shown), "{shown}");
+        }
+        for missed in ["tools.NAME.pool", "kafka.properties.NAME", "kafka.brokers"] {
+            assert!(missing.iter().any(|key| key == missed), "{missed}");
+        }
     }
 
     #[test]

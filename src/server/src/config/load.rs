@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::Serialized;
+use figment::value::Value;
 
 use super::sources::{self, Environment, Flag, Source};
 use super::{Config, keys};
@@ -21,6 +22,8 @@ pub enum ConfigError {
         "unknown key {key:?} in {origin}; did you mean {nearest:?}? `callboard config show` lists all keys"
     )]
     Unknown { key: String, origin: String, nearest: String },
+    #[error("key {key:?} in {origin}: this build does not have it yet; leave it out")]
+    Later { key: String, origin: String },
     #[error("{key} in {origin}: {problem}")]
     Value { key: String, origin: String, problem: String },
 }
@@ -77,28 +80,41 @@ pub fn load(
     let defaults = Serialized::defaults(Config::default());
     figment = figment.merge(Named(defaults));
     for source in all {
-        for (path, _) in &source.leaves {
-            if keys::known(path).is_none() {
-                let (key, origin) = (path.join("."), source.origin.clone());
-                return Err(ConfigError::Unknown { key, origin, nearest: keys::nearest(path) });
-            }
+        for (path, value) in &source.leaves {
+            judge(path, value, &source.origin)?;
         }
         figment = figment.merge(source);
     }
     let config: Config = figment.extract().map_err(|error| {
         let origin =
             error.metadata.as_ref().map_or_else(|| DEFAULT.to_owned(), |found| found.name.to_string());
-        // A secret of the wrong type is not quoted.
-        let secret = keys::is_secret(&error.path);
-        let problem = if secret {
-            "is not of the right type".to_owned()
-        } else {
-            error.kind.to_string().replace("``", "`")
+        let problem = match &error.kind {
+            // Our own words about secrets name their owners only; those of the reader quote what they found.
+            figment::error::Kind::Message(words) => words.clone(),
+            _ if keys::is_secret(&error.path) => "is not of the right type".to_owned(),
+            kind => kind.to_string().replace("``", "`"),
         };
         ConfigError::Value { key: error.path.join("."), origin, problem }
     })?;
     check(&config, &figment)?;
     Ok(Loaded { config, figment })
+}
+
+/// Whether one setting can be taken at all, before it meets the others.
+fn judge(path: &[String], value: &Value, origin: &str) -> Result<(), ConfigError> {
+    let (key, origin) = (path.join("."), origin.to_owned());
+    if keys::is_later(path) {
+        return Err(ConfigError::Later { key, origin });
+    }
+    let Some(known) = keys::known(path) else {
+        return Err(ConfigError::Unknown { key, origin, nearest: keys::nearest(path) });
+    };
+    // `http.api_keys` may be a list. What reads the others would quote the number that it found.
+    if keys::is_secret(path) && known.path != "http.api_keys" && value.as_str().is_none() {
+        let problem = "a secret is text; write it in quotes".to_owned();
+        return Err(ConfigError::Value { key, origin, problem });
+    }
+    Ok(())
 }
 
 /// What types cannot say.
@@ -120,6 +136,10 @@ fn check(config: &Config, figment: &Figment) -> Result<(), ConfigError> {
     }
     if config.http.wait_ms > 300_000 {
         return wrong("http.wait_ms", format!("{} is more than 300000", config.http.wait_ms));
+    }
+    if let Some(host) = config.http.allowed_hosts.iter().find(|host| host.is_empty() || host.contains('/')) {
+        let problem = format!("{host:?} is never the name of a host; write board.example, for example");
+        return wrong("http.allowed_hosts", problem);
     }
     if config.planner.order.is_empty() {
         return wrong("planner.order", "names no planner; known are ollama, openai, builtin".to_owned());

@@ -93,7 +93,9 @@ pub fn leaves(dict: &Dict) -> Vec<(Vec<String>, Value)> {
 
 fn whole_property(path: &[String]) -> Vec<String> {
     match path {
-        [kafka, properties, name @ ..] if kafka == "kafka" && properties == "properties" => {
+        [kafka, properties, name @ ..]
+            if kafka == "kafka" && properties == "properties" && !name.is_empty() =>
+        {
             vec![kafka.clone(), properties.clone(), name.join(".")]
         }
         _ => path.to_vec(),

@@ -118,8 +118,58 @@ fn keys_may_be_listed_and_must_not_be_short() {
     assert_eq!(keys.0.keys().map(String::as_str).collect::<Vec<_>>(), ["key-1"]);
     let variable = [("CALLBOARD__HTTP__API_KEYS", "0123456789abcdef,fedcba9876543210")];
     assert_eq!(with_file("", &variable, &[]).unwrap().config.http.api_keys.0.len(), 2);
-    let error = with_file("[http.api_keys]\nbob = \"short\"\n", &[], &[]).unwrap_err();
-    assert!(!error.contains("short\""), "{error}");
+    let error = with_file("[http.api_keys]\nbob = \"tiny\"\n", &[], &[]).unwrap_err();
+    assert!(error.ends_with("the key of \"bob\" is shorter than 16 characters"), "{error}");
+    assert!(!error.contains("tiny"), "{error}");
+    let error = with_file("[http]\napi_keys = [\"tiny\"]\n", &[], &[]).unwrap_err();
+    assert!(error.ends_with("the key of \"key-1\" is shorter than 16 characters"), "{error}");
+    let error = with_file("[http]\napi_keys = 1234567890\n", &[], &[]).unwrap_err();
+    assert!(error.contains("a list of keys") && !error.contains("1234567890"), "{error}");
+}
+
+#[test]
+fn a_secret_that_is_no_text_is_refused_unquoted() {
+    for (file, key) in [
+        ("[tools.weather]\napi_key = 1234567890\n", "tools.weather.api_key"),
+        ("[models.openai]\napi_key = [\"1234567890\"]\n", "models.openai.api_key"),
+        ("[http.api_keys]\nbob = 1234567890\n", "http.api_keys.bob"),
+        ("[kafka.properties]\nsasl.password = 1234567890\n", "kafka.properties.sasl.password"),
+    ] {
+        let error = with_file(file, &[], &[]).unwrap_err();
+        assert!(error.starts_with(&format!("{key} in ")) && error.contains("callboard.toml"), "{error}");
+        assert!(error.ends_with("write it in quotes") && !error.contains("1234567890"), "{error}");
+    }
+}
+
+#[test]
+fn a_key_of_a_later_build_is_called_so() {
+    for file in ["[agents.default]\ninstructions = \"x\"\n", "[tools.webhook]\ntimeout_ms = 1\n"] {
+        let error = with_file(file, &[], &[]).unwrap_err();
+        assert!(error.contains("this build does not have it yet") && !error.contains("mean"), "{error}");
+    }
+}
+
+#[test]
+fn an_allowed_host_is_a_name() {
+    for wrong in ["https://board.example", "board.example/", ""] {
+        let file = format!("[http]\nallowed_hosts = [\"a.example\", \"{wrong}\"]\n");
+        let error = with_file(&file, &[], &[]).unwrap_err();
+        assert!(
+            error.starts_with("http.allowed_hosts in ") && error.contains(&format!("{wrong:?}")),
+            "{error}"
+        );
+    }
+    assert!(with_file("[http]\nallowed_hosts = [\"board.example:443\"]\n", &[], &[]).is_ok());
+}
+
+#[test]
+fn show_lists_every_key_and_no_password_of_a_url() {
+    let file = "[models.ollama]\nbase_url = \"http://bob:hunter22@h:1\"\n[tools.math]\ntimeout_ms = 5\n";
+    let all = shown(&with_file(file, &[], &[]).unwrap());
+    let keys: Vec<String> = all.iter().map(|line| line.key.clone()).collect();
+    assert_eq!(super::keys::not_among(&keys), Vec::<String>::new());
+    assert!(keys.iter().any(|key| key == "tools.NAME.pool"), "{keys:?}");
+    assert!(all.iter().any(|line| line.value == "http://bob:(secret)@h:1"), "{all:?}");
 }
 
 #[test]

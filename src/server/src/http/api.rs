@@ -1,10 +1,12 @@
 //! What every handler shares: the running node, once there is one, and the rules of the house.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use callboard_actors::Node;
+use callboard_domain::id::{CommandId, ConversationId};
 use callboard_ports::clock::{Clock, Entropy};
 use callboard_ports::log::Log;
 use sha2::{Digest, Sha256};
@@ -69,6 +71,9 @@ impl Rules {
     }
 }
 
+/// Commands accepted and not yet read back that are remembered: seconds of a busy node, in about 200 kB.
+const MAX_UNREAD: usize = 1_024;
+
 /// Shared by all handlers.
 pub struct Api {
     running: OnceLock<Running>,
@@ -77,6 +82,8 @@ pub struct Api {
     stopping: AtomicBool,
     /// Whether the node has ended, so that nobody need wait any longer.
     over: watch::Sender<bool>,
+    /// Commands that a 202 was given for before their conversation had read them back.
+    unread: Mutex<VecDeque<(ConversationId, CommandId)>>,
     pub rules: Rules,
     /// Answers by the first digit of their status.
     pub answers: [AtomicU64; 6],
@@ -90,6 +97,7 @@ impl Api {
             starting: Mutex::new("the node is starting".to_owned()),
             stopping: AtomicBool::new(false),
             over: watch::channel(false).0,
+            unread: Mutex::default(),
             rules,
             answers: Default::default(),
         }
@@ -136,6 +144,22 @@ impl Api {
         }
     }
 
+    /// Remembers that a command is in the log although its conversation has not read it back yet.
+    pub fn accepted(&self, conversation: &ConversationId, command: &CommandId) {
+        let mut unread = self.unread.lock().expect("no holder of this lock panics");
+        if unread.len() >= MAX_UNREAD {
+            unread.pop_front();
+        }
+        unread.push_back((conversation.clone(), command.clone()));
+    }
+
+    /// Whether a 202 was given for this command before it was read back.
+    #[must_use]
+    pub fn is_accepted(&self, conversation: &ConversationId, command: &CommandId) -> bool {
+        let unread = self.unread.lock().expect("no holder of this lock panics");
+        unread.iter().any(|(of, known)| of == conversation && known == command)
+    }
+
     /// # Errors
     /// 503 while there is no node.
     pub fn running(&self) -> Result<&Running, Problem> {
@@ -157,5 +181,34 @@ impl Api {
             ));
         }
         self.running()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use callboard_domain::id::{CommandId, ConversationId};
+
+    use super::{Api, MAX_UNREAD, Rules};
+    use crate::config::Config;
+
+    #[actix_web::test]
+    async fn nobody_waits_for_a_node_that_has_ended() {
+        let api = Api::new(Rules::of(&Config::default(), true));
+        api.release();
+        assert_eq!(api.wait_for(Duration::MAX, std::future::pending::<()>()).await, None);
+    }
+
+    #[test]
+    fn accepted_commands_are_remembered_within_their_bound() {
+        let api = Api::new(Rules::of(&Config::default(), true));
+        let conversation = ConversationId::new("c").unwrap();
+        let command = |i: usize| CommandId::new(&format!("k{i}")).unwrap();
+        for i in 0..=MAX_UNREAD {
+            api.accepted(&conversation, &command(i));
+        }
+        assert!(!api.is_accepted(&conversation, &command(0)));
+        assert!(api.is_accepted(&conversation, &command(MAX_UNREAD)));
     }
 }

@@ -14,10 +14,11 @@ use serde_json::value::RawValue;
 
 use super::problem::Problem;
 
-/// A message and metadata at their bounds, twice for JSON's escapes, and room for the other fields.
-pub const MAX_BODY_BYTES: usize = 2 * (MAX_MESSAGE_BYTES + MAX_METADATA_BYTES) + 4 * 1024;
+/// A message and metadata at their bounds, six times because a client may write every byte as `\u00XX`, and room
+/// for the other fields.
+pub const MAX_BODY_BYTES: usize = 6 * (MAX_MESSAGE_BYTES + MAX_METADATA_BYTES) + 4 * 1024;
 
-/// Half a megabyte over a poor mobile link; whoever is slower holds a connection for nothing.
+/// A megabyte and a half over a poor mobile link; whoever is slower holds a connection for nothing.
 const ARRIVED_WITHIN: Duration = Duration::from_secs(30);
 
 /// The fields of a JSON object, not yet read.
@@ -66,7 +67,7 @@ async fn read(mut payload: web::Payload) -> Result<BytesMut, Problem> {
         if bytes.len() + chunk.len() > MAX_BODY_BYTES {
             let detail = format!("the body has more than {MAX_BODY_BYTES} bytes");
             let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail);
-            return Err(problem.limit(MAX_BODY_BYTES));
+            return Err(problem.field("body").limit(MAX_BODY_BYTES));
         }
         bytes.extend_from_slice(&chunk);
     }

@@ -22,6 +22,11 @@ use super::problem::Problem;
 use super::send::{self, Identity};
 use super::turn::whole;
 
+/// A host reads an accepted command back within milliseconds; one that takes longer is catching up, and whoever
+/// asked need not wait for that.
+const READ_BACK_WITHIN: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 /// The body of a chat.
 #[derive(Debug, Serialize, ToSchema)]
 #[allow(dead_code, reason = "the shape for OpenAPI; `body::Fields` reads it so that refusals name the field")]
@@ -146,9 +151,9 @@ async fn ask(
         }
         Some(Err(error)) => {
             tracing::debug!(%conversation, %error, "an accepted turn goes on without its waiter");
-            Ok(pending(running, identity, replayed).await)
+            Ok(pending(api, running, identity, replayed).await)
         }
-        None => Ok(pending(running, identity, replayed).await),
+        None => Ok(pending(api, running, identity, replayed).await),
     }
 }
 
@@ -176,20 +181,29 @@ pub(super) async fn answer(
     Ok(response.json(TurnDto::from(turn)))
 }
 
-/// 202: taken, and not yet answered.
-pub(super) async fn pending(running: &Running, identity: &Identity, replayed: bool) -> HttpResponse {
+/// 202: taken, and not yet answered. Its `Location` can be read at once: the command is read back before, or
+/// remembered as accepted where that takes long.
+pub(super) async fn pending(
+    api: &Api,
+    running: &Running,
+    identity: &Identity,
+    replayed: bool,
+) -> HttpResponse {
     let (conversation, command) = (&identity.conversation, &identity.command);
-    let turn = match running.node.ask(conversation, command).await {
-        Ok(Asked::Known { turn: Some(turn), .. }) => TurnDto::from(turn),
-        _ => TurnDto {
-            conversation_id: conversation.to_string(),
-            turn: None,
-            command_id: command.to_string(),
-            status: "pending".to_owned(),
-            answer: None,
-            error: None,
-            offset: None,
-        },
+    let read_back = async {
+        loop {
+            if let Ok(Asked::Known { turn, .. }) = running.node.ask(conversation, command).await {
+                return turn;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    let turn = match api.wait_for(READ_BACK_WITHIN, read_back).await.flatten() {
+        Some(turn) => TurnDto::from(turn),
+        None => {
+            api.accepted(conversation, command);
+            TurnDto::accepted(conversation, command)
+        }
     };
     let mut response = HttpResponse::Accepted();
     response.insert_header((LOCATION, format!("/v1/conversations/{conversation}/turns/{command}")));

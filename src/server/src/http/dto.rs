@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use callboard_domain::id::{CommandId, ConversationId};
 use callboard_domain::json::RawJson;
 use callboard_domain::view::{ConversationView, HistoryView, PlanView, StepView, TurnView};
 use serde::Serialize;
@@ -23,6 +24,22 @@ pub struct TurnDto {
     pub error: Option<Problem>,
     /// Offset of the event that ended it, or of the newest event; for `/history?min_offset=`.
     pub offset: Option<u64>,
+}
+
+impl TurnDto {
+    /// A message that is in the log and not yet a turn.
+    #[must_use]
+    pub fn accepted(conversation: &ConversationId, command: &CommandId) -> Self {
+        Self {
+            conversation_id: conversation.to_string(),
+            turn: None,
+            command_id: command.to_string(),
+            status: "pending".to_owned(),
+            answer: None,
+            error: None,
+            offset: None,
+        }
+    }
 }
 
 impl From<TurnView> for TurnDto {

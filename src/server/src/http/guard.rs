@@ -118,7 +118,11 @@ fn check_host(rules: &Rules, request: &ServiceRequest) -> Result<(), Problem> {
 
 fn allowed(rules: &Rules, authority: &str) -> bool {
     let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(""),
+        // After the bracket there may be a port and nothing else: `[::1].evil.example` is another site's name.
+        Some(rest) => match rest.split_once(']') {
+            Some((host, after)) if after.is_empty() || after.starts_with(':') => host,
+            _ => return false,
+        },
         None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
     };
     host.eq_ignore_ascii_case("localhost")
@@ -144,6 +148,9 @@ mod tests {
             assert!(allowed(&rules, host), "{host}");
         }
         for host in ["", "evil.example", "127.0.0.1.evil.example", "localhost.evil:80", "10.0.0.1", "[::2]"] {
+            assert!(!allowed(&rules, host), "{host}");
+        }
+        for host in ["[::1].evil.example", "[::1]evil.example:80", "[::1", "[::1]8080"] {
             assert!(!allowed(&rules, host), "{host}");
         }
     }

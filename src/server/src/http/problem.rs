@@ -214,7 +214,7 @@ impl From<InvalidId> for Problem {
     fn from(error: InvalidId) -> Self {
         let (field, limit) = match &error {
             InvalidId::Empty { what, max } | InvalidId::TooLong { what, max, .. } => (*what, Some(*max)),
-            InvalidId::Character { what, .. } => (*what, None),
+            InvalidId::Character { what, .. } | InvalidId::Dots { what } => (*what, None),
             InvalidId::Effect(_) => ("effect_id", None),
         };
         let problem = Self::bad_request("invalid_id", error.to_string()).field(field);

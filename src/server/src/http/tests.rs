@@ -72,6 +72,10 @@ async fn bodies_that_are_none_are_refused_in_words() {
     let long = "x".repeat(super::body::MAX_BODY_BYTES + 1);
     let problem = send(&config, chat(long)).await.problem(413, "body_too_large");
     assert_eq!(problem["limit"], super::body::MAX_BODY_BYTES);
+    assert_eq!(problem["field"], "body");
+    // The longest message, every letter written as an escape, is only as long as its letters.
+    let escaped = format!(r#"{{"message":"{}"}}"#, r"\u0078".repeat(256 * 1024));
+    send(&config, chat(escaped)).await.problem(503, "starting");
 }
 
 #[actix_web::test]

@@ -136,8 +136,20 @@ pub async fn get(
 ) -> Result<HttpResponse, Problem> {
     let running = api.running()?;
     let id = ConversationId::new(&path.0)?;
-    let turn = find(running, &id, &TurnName::parse(&path.1)?).await?;
+    let name = TurnName::parse(&path.1)?;
     let wait = prefer::wait(&request, Duration::ZERO);
+    let turn = match (find(running, &id, &name).await, &name) {
+        (Ok(turn), _) => turn,
+        (Err(problem), TurnName::Command(command))
+            if problem.status == Some(404) && api.is_accepted(&id, command) =>
+        {
+            if let Some(Ok(ended)) = api.wait_for(wait, running.node.ended(&id, command)).await {
+                return answer(running, ended, false).await;
+            }
+            return Ok(not_yet(TurnDto::accepted(&id, command)));
+        }
+        (Err(problem), _) => return Err(problem),
+    };
     if turn.status != "pending" {
         return answer(running, turn, false).await;
     }
@@ -146,7 +158,11 @@ pub async fn get(
     {
         return answer(running, ended, false).await;
     }
-    Ok(HttpResponse::Accepted().insert_header(("Retry-After", "1")).json(TurnDto::from(turn)))
+    Ok(not_yet(TurnDto::from(turn)))
+}
+
+fn not_yet(turn: TurnDto) -> HttpResponse {
+    HttpResponse::Accepted().insert_header(("Retry-After", "1")).json(turn)
 }
 
 /// What a plan is asked for with.

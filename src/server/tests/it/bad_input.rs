@@ -35,7 +35,9 @@ fn bodies_that_are_wrong_are_problems_that_say_what_would_be_right() {
     );
     expect(&server, json(json!({ "message": "x", "conversation_id": "x".repeat(129) })), &[], 400, &["128"]);
     expect(&server, json(json!({ "message": "x".repeat(262_145) })), &[], 413, &["262144"]);
-    expect(&server, json(json!({ "message": "x".repeat(3_000_000) })), &[], 413, &[]);
+    expect(&server, json(json!({ "message": "x".repeat(3_000_000) })), &[], 413, &["body"]);
+    let escaped = format!(r#"{{"message":"{}"}}"#, r"\u0078".repeat(262_145));
+    expect(&server, escaped.into_bytes(), &[], 413, &["message", "262144"]);
     expect(
         &server,
         json(json!({ "message": "x" })),
@@ -75,6 +77,11 @@ fn wrong_starts_are_one_clear_line_and_exit_code_2() {
     assert!(code == 2 && words.contains("--insecure"), "{code} {words}");
     let (code, words) = ends(&["sserve"], &Options::default());
     assert!(code == 2 && words.contains("serve"), "{code} {words}");
+    let (code, words) = ends(&["ask", "x", "--server", "localhost:8080"], &Options::default());
+    assert!(code == 2 && words.contains("http://HOST:PORT"), "{code} {words}");
+    let nobody = format!("http://127.0.0.1:{}", callboard_testkit::ports::free_port());
+    let (code, words) = ends(&["ask", "x", "--server", &nobody], &Options::default());
+    assert!(code == 1 && words.contains("no server at"), "{code} {words}");
     let (code, words) = ends(&["worker", "--pool", "default"], &Options::default());
     assert!(code == 2 && words.to_lowercase().contains("kafka"), "{code} {words}");
 }

@@ -1,0 +1,228 @@
+//! The keeper of the book: takes batches in, fills gaps from the log, writes the file. One task, fed by the projection
+//! through a bounded queue.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use actix::{Addr, Message};
+use callboard_domain::id::ConversationId;
+use callboard_ports::inbox::Committed;
+use callboard_ports::log::LogError;
+use callboard_ports::record::Topic;
+use callboard_ports::snapshot;
+
+use super::{Book, Projection, file};
+use crate::decode::Decoded;
+use crate::host::Offsets;
+use crate::shared::Shared;
+
+/// How long changes are gathered before the file is written again.
+const WRITE_EVERY: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Progress {
+    pub conversations: usize,
+    pub offset_sum: u64,
+    pub writes: u64,
+}
+
+pub(super) enum Input {
+    Batch(Arc<Decoded>),
+    /// Write now, then answer.
+    Write(tokio::sync::oneshot::Sender<()>),
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Written(pub Progress);
+
+/// Keeps the book: takes batches in, fills gaps from the log, writes the file when it has changed.
+pub(super) struct Keeper {
+    pub shared: Arc<Shared>,
+    pub file: PathBuf,
+    pub book: Book,
+    pub changed: bool,
+    pub writes: u64,
+    pub addr: Addr<Projection>,
+    pub control: Option<Arc<dyn callboard_ports::inbox::InboxControl>>,
+    /// Batches were dropped because the queue was full.
+    pub missed: Arc<AtomicBool>,
+}
+
+impl Keeper {
+    /// Brings every partition up to the log's present end.
+    async fn catch_up(&mut self) -> Result<(), LogError> {
+        let log = self.shared.ports.log.clone();
+        for partition in 0..log.partitions() {
+            let identity = log.identity(Topic::ConversationEvents, partition).await?;
+            let bounds = log.bounds(Topic::ConversationEvents, partition).await?;
+            self.book.begin(partition, &identity, bounds);
+            self.fill(partition, bounds.end).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads a partition from the book's position to `end`.
+    async fn fill(&mut self, partition: u32, end: u64) -> Result<(), LogError> {
+        let from = self.book.position(partition);
+        if from >= end {
+            return Ok(());
+        }
+        let log = self.shared.ports.log.clone();
+        let range = from..end;
+        let mut batches = log.replay(Topic::ConversationEvents, partition, vec![range], None);
+        while let Some(batch) = batches.recv().await {
+            let decoded = Decoded::new(batch?, self.shared.ports.log.partitions());
+            self.take(&decoded).await?;
+        }
+        self.book.reached(partition, end);
+        self.changed = true;
+        Ok(())
+    }
+
+    async fn take(&mut self, decoded: &Decoded) -> Result<(), LogError> {
+        for item in &decoded.items {
+            if let Some(id) = self.book.apply(decoded.batch.partition, item, &self.shared.limits) {
+                // It may have left the book: its earlier turns are read from the log again.
+                let partition = decoded.batch.partition;
+                let ranges = self.ranges(partition, &id, item.recorded.offset + 1).await?;
+                let key = Some(id.as_str().to_owned());
+                let mut batches =
+                    self.shared.ports.log.replay(Topic::ConversationEvents, partition, ranges, key);
+                let mut records = Vec::new();
+                while let Some(batch) = batches.recv().await {
+                    records.extend(Decoded::new(batch?, self.shared.ports.log.partitions()).items);
+                }
+                self.book.restore(partition, &id, &records, &self.shared.limits);
+            }
+        }
+        self.book.reached(decoded.batch.partition, decoded.end());
+        self.changed = true;
+        Ok(())
+    }
+
+    /// Where a conversation's records below `end` are: through the host's index where there is a host, the whole
+    /// partition otherwise.
+    async fn ranges(
+        &self,
+        partition: u32,
+        id: &ConversationId,
+        end: u64,
+    ) -> Result<Vec<Range<u64>>, LogError> {
+        let start = self.shared.ports.log.bounds(Topic::ConversationEvents, partition).await?.start;
+        let known = match self.shared.directory.host(partition) {
+            Some(host) => host.send(Offsets(id.clone())).await.ok().flatten(),
+            None => None,
+        };
+        let whole = || vec![start..end];
+        let within = |range: Range<u64>| range.start.max(start)..range.end.min(end);
+        let mut ranges: Vec<Range<u64>> = known.unwrap_or_else(whole).into_iter().map(within).collect();
+        // The record in hand may be newer than the index.
+        ranges.push(end - 1..end);
+        ranges.retain(|range| range.start < range.end);
+        Ok(snapshot::coalesce(ranges, 0))
+    }
+
+    async fn observe(&mut self, decoded: Arc<Decoded>) -> Result<(), LogError> {
+        self.fill(decoded.batch.partition, decoded.start()).await?;
+        if decoded.end() > self.book.position(decoded.batch.partition) {
+            self.take(&decoded).await?;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self) {
+        if !self.changed {
+            return;
+        }
+        let (path, content) = (self.file.clone(), self.book.to_file());
+        let (done, result) = tokio::sync::oneshot::channel();
+        let job = Box::new(move || {
+            // Formatting a large book takes a while too.
+            let _ = done.send(file::write_atomically(&path, &content.to_bytes()));
+        });
+        self.shared.ports.blocking.run(job).await;
+        match result.await {
+            Ok(Ok(())) => {
+                self.changed = false;
+                self.writes += 1;
+                self.commit();
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(file = %self.file.display(), %error, "history.json could not be written; trying again");
+            }
+            // The blocking pool is full: the next round tries again.
+            Err(_) => {}
+        }
+        let progress = Progress {
+            conversations: self.book.conversations(),
+            offset_sum: self.book.offset_sum(),
+            writes: self.writes,
+        };
+        let _ = self.addr.send(Written(progress)).await;
+    }
+
+    /// The group's committed positions follow the file, so that other tools see the projection's lag.
+    fn commit(&self) {
+        let Some(control) = &self.control else { return };
+        for (partition, next_offset) in self.book.positions() {
+            let position = Committed { next_offset, metadata: String::new() };
+            control.commit(Topic::ConversationEvents, partition, position);
+        }
+    }
+
+    pub async fn run(mut self, mut queue: tokio::sync::mpsc::Receiver<Input>) {
+        /// A log that is away is asked again after this.
+        const PAUSE: Duration = Duration::from_millis(500);
+        while let Err(error) = self.catch_up().await {
+            tracing::warn!(%error, "the history projection cannot read the log; trying again");
+            self.shared.ports.clock.sleep(PAUSE).await;
+        }
+        self.changed = true;
+        let clock = self.shared.ports.clock.clone();
+        let mut next_write_ms = clock.monotonic_ms();
+        loop {
+            let pending = self.changed || self.missed.load(Relaxed);
+            let wait = Duration::from_millis(next_write_ms.saturating_sub(clock.monotonic_ms()));
+            let input = tokio::select! {
+                biased;
+                () = clock.sleep(wait), if pending => {
+                    self.round().await;
+                    // A large book is written seldom: never more than a tenth of the time goes into it.
+                    let took_ms = clock.monotonic_ms().saturating_sub(next_write_ms);
+                    let pause_ms = (took_ms * 10).max(WRITE_EVERY.as_millis() as u64);
+                    next_write_ms = clock.monotonic_ms() + pause_ms;
+                    continue;
+                }
+                input = queue.recv() => input,
+            };
+            match input {
+                None => return,
+                Some(Input::Batch(decoded)) => {
+                    if let Err(error) = self.observe(decoded).await {
+                        tracing::warn!(%error, "the history projection could not read a gap; it is read later");
+                        self.missed.store(true, Relaxed);
+                    }
+                }
+                Some(Input::Write(done)) => {
+                    self.round().await;
+                    let _ = done.send(());
+                }
+            }
+        }
+    }
+
+    /// Fills what was missed, then writes.
+    async fn round(&mut self) {
+        if self.missed.swap(false, Relaxed)
+            && let Err(error) = self.catch_up().await
+        {
+            tracing::warn!(%error, "the history projection could not read what it missed; trying again");
+            self.missed.store(true, Relaxed);
+        }
+        self.write().await;
+    }
+}
