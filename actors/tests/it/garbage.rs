@@ -189,3 +189,22 @@ fn an_event_of_tomorrow_holds_its_conversation_and_nobody_else() {
         assert_eq!(world.count("c1", "UserQueryReceived"), 1);
     });
 }
+
+#[test]
+fn a_record_in_the_wrong_partition_is_no_record_of_its_conversation() {
+    story(|| async {
+        let world = World::new();
+        let node = world.start();
+        world.say("c1", "k1", "slow one").await;
+        until("the tool runs", || world.slow.calls() == 1).await;
+        let (_, accepted) = world.events("c1").remove(0);
+        let wrong = (accepted.partition + 1) % crate::world::PARTITIONS;
+        let value = accepted.value.to_vec();
+        world.foreign(Topic::ConversationEvents, wrong, "c1", Vec::new(), value).await;
+        until("it is dead-lettered", || world.dead_letters(Topic::ConversationEvents) == ["misrouted"]).await;
+        world.slow_gate.open();
+        world.answered(&node, "c1", "k1").await;
+        world.say("c1", "k2", "again").await;
+        world.answered(&node, "c1", "k2").await;
+    });
+}

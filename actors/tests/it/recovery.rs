@@ -244,3 +244,32 @@ fn a_store_that_fails_for_good_costs_nothing_but_time() {
         });
     }
 }
+
+#[test]
+fn a_store_that_fails_during_a_long_catch_up_makes_nobody_forget() {
+    story(|| async {
+        let world = World::with(Cast {
+            limits: callboard_actors::Limits { catch_up_states: 2, ..callboard_actors::Limits::default() },
+            ..Cast::default()
+        });
+        let node = world.start();
+        for round in 0..3 {
+            for i in 0..20 {
+                let (of, id) = (format!("c{i}"), format!("k{i}-{round}"));
+                world.say(&of, &id, "one").await;
+                world.answered(&node, &of, &id).await;
+            }
+        }
+        world.crash().await;
+        world.snapshots.interrupt(Some(SnapshotError::Failed("no room".into())));
+        let node = world.start();
+        until("it has caught up without its store", || node.readiness().ready).await;
+        world.snapshots.interrupt(None);
+        for i in 0..20 {
+            world.equals_replay(&node, &format!("c{i}")).await;
+            world.say(&format!("c{i}"), &format!("k{i}-0"), "one").await;
+            world.say(&format!("c{i}"), "new", "two").await;
+            assert_eq!(world.ended(&node, &format!("c{i}"), "new").await.turn, 4);
+        }
+    });
+}
