@@ -19,14 +19,16 @@ pub fn run(global: &Global, args: &ActorsArgs) -> Outcome {
     block_on(async {
         // Only a server that was there is waited for.
         show(global, &read(&client).await?, args.watch)?;
-        while args.watch {
+        if !args.watch {
+            return Ok(());
+        }
+        loop {
             tokio::time::sleep(REDRAWN_EVERY).await;
             match read(&client).await {
                 Ok(tree) => show(global, &tree, true)?,
                 Err(failure) => eprintln!("{failure}"),
             }
         }
-        Ok(())
     })
 }
 

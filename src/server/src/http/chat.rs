@@ -139,6 +139,10 @@ async fn ask(
         }
     };
     // From here on it is in the log: whatever happens, the client hears that it was taken.
+    if wait.is_zero() {
+        // Whoever wants no wait gets the same answer however quick the turn was.
+        return Ok(pending(api, running, identity, replayed).await);
+    }
     match api.wait_for(wait, ended).await {
         Some(Ok(turn)) => {
             if identity.keyed && !replayed {
@@ -199,7 +203,12 @@ pub(super) async fn pending(
         }
     };
     let turn = match api.wait_for(READ_BACK_WITHIN, read_back).await.flatten() {
-        Some(turn) => TurnDto::from(turn),
+        // A turn that ended in this very moment was pending when the wait was over; its Location says how it ended.
+        Some(turn) => TurnDto {
+            turn: Some(turn.turn),
+            offset: Some(turn.offset),
+            ..TurnDto::accepted(conversation, command)
+        },
         None => {
             api.accepted(conversation, command);
             TurnDto::accepted(conversation, command)

@@ -99,7 +99,7 @@ fn compose_is_one_network_of_healthy_services_with_named_volumes() {
 fn the_image_runs_the_binary_on_its_port_and_folder() {
     let dockerfile = read("Dockerfile");
     let line = |head: &str| {
-        let found = dockerfile.lines().filter(|line| line.starts_with(head)).next_back();
+        let found = dockerfile.lines().rfind(|line| line.starts_with(head));
         found.unwrap_or_else(|| panic!("no {head} line")).to_owned()
     };
     assert!(line("EXPOSE").contains(&Config::default().listen.port().to_string()));
