@@ -1,6 +1,7 @@
 //! The testkit, tested by itself: what other crates' tests rely on has to hold first.
 //!
 //! One file per neighbour: [`kafka`] with a real broker, [`process`] and [`stubs`] without.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod kafka;
 mod process;
