@@ -103,10 +103,11 @@ impl UnderWay {
             Some(why) if failure.refused == self.offsets.len() => Err(AppendError::Refused(why)),
             Some(why) => Err(AppendError::Unknown(why)),
         };
-        self.open.close(self.number);
         if let Some(reply) = self.reply.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = reply.send(outcome);
         }
+        // Last: whoever waits for the batch to close finds its receipt answered.
+        self.open.close(self.number);
     }
 }
 
