@@ -14,5 +14,6 @@ mod garbage;
 mod kafka;
 #[cfg(feature = "kafka")]
 mod load;
+mod openapi;
 mod supervisors;
 mod world;
