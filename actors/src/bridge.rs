@@ -21,12 +21,10 @@ use tokio::task::AbortHandle;
 use crate::host::{FromTail, Host, HostContext, HostFeed, Retire, TakeCommands, Taken};
 use crate::limits::{BATCH_MAILBOX, HOST_MAILBOX};
 use crate::node::Fatal;
-use crate::observe::{ActorView, KillHow, Show};
+use crate::observe::{ActorView, Show};
 use crate::planner_pool::PlannerPool;
 use crate::shared::Shared;
-use crate::supervise::{
-    Children, Drain, Ended, Ending, EndingCell, Kill, RestartChild, local, panic_as_told,
-};
+use crate::supervise::{Children, Drain, Ended, Ending, EndingCell, Kill, RestartChild, local};
 use crate::wakes::Wakes;
 use crate::window::{Window, WindowBounds};
 
@@ -356,11 +354,7 @@ impl Handler<Kill> for Bridge {
         if !message.path.is_empty() {
             return self.children.kill(message);
         }
-        if message.how == KillHow::Panic {
-            panic_as_told(&self.path);
-        }
-        self.ending.set(Ending::ToldToStop);
-        context.stop();
-        Box::pin(async { true })
+        let told = self.ending.die_as_told(message.how, &self.path, context);
+        Box::pin(async move { told })
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use actix::{Actor, ActorContext, Addr, Context, Handler, Message, ResponseFuture};
+use actix::{Actor, Addr, Context, Handler, Message, ResponseFuture};
 use callboard_ports::inbox::{InboxControl, Joining};
 use callboard_ports::log::LogError;
 use callboard_ports::record::Topic;
@@ -20,9 +20,7 @@ use crate::node::Fatal;
 use crate::observe::{ActorView, KillHow, Show};
 use crate::pool::{Kind, Pool, PoolFeed};
 use crate::shared::{Roles, Shared};
-use crate::supervise::{
-    Budget, Drain, Ending, EndingCell, Guard, Kill, Refs, Restart, Started, panic_as_told, remote,
-};
+use crate::supervise::{Budget, Drain, Ending, EndingCell, Kill, Refs, Restart, Started, remote, show_child};
 
 /// A running group: its lanes and what leads out of it in order.
 struct Running {
@@ -315,25 +313,11 @@ impl Handler<Show> for Guardian {
             .map(|(_, group, name, started)| {
                 let refs = started.refs.lock().ok().and_then(|refs| refs.clone());
                 let timeout = self.shared.ports.clock.sleep(SHOW_TIMEOUT * 2);
-                (format!("/{name}"), refs, group.restarts, group.endings.clone(), timeout)
+                show_child(format!("/{name}"), refs, group.restarts, group.endings.clone(), timeout)
             })
             .collect();
         Box::pin(async move {
-            let show = |(path, refs, restarts, endings, timeout): (String, Option<Refs>, _, _, _)| async move {
-                let shown = match refs {
-                    Some(refs) => tokio::select! {
-                        biased;
-                        shown = refs.show.send(Show) => shown.ok(),
-                        () = timeout => None,
-                    },
-                    None => None,
-                };
-                let mut view = shown.unwrap_or_else(|| ActorView::silent(&path));
-                view.restarts = restarts;
-                view.endings = endings;
-                view
-            };
-            view.children = futures_util::future::join_all(asked.into_iter().map(show)).await;
+            view.children = futures_util::future::join_all(asked).await;
             view
         })
     }
@@ -344,12 +328,8 @@ impl Handler<Kill> for Guardian {
 
     fn handle(&mut self, mut message: Kill, context: &mut Self::Context) -> Self::Result {
         if message.path.is_empty() {
-            if message.how == KillHow::Panic {
-                panic_as_told("/");
-            }
-            self.ending.set(Ending::ToldToStop);
-            context.stop();
-            return Box::pin(async { true });
+            let told = self.ending.die_as_told(message.how, "/", context);
+            return Box::pin(async move { told });
         }
         let name = message.path.remove(0);
         let lanes = self.groups.values_mut().flat_map(|group| group.running.iter_mut());
@@ -358,9 +338,7 @@ impl Handler<Kill> for Guardian {
             return Box::pin(async { false });
         };
         if message.path.is_empty() && message.how == KillHow::Abort {
-            let (gone, _) = tokio::sync::oneshot::channel();
-            // Replacing the guard drops it: the other arbiter aborts the task.
-            started.guard = Guard::Remote(gone);
+            started.guard.abort();
             return Box::pin(async { true });
         }
         let refs = started.refs.lock().ok().and_then(|refs| refs.clone());

@@ -5,15 +5,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, Addr, Context, Handler, Message, ResponseFuture};
+use actix::{Actor, Addr, Context, Handler, Message, ResponseFuture};
 use callboard_domain::event::PlanGenerated;
 use callboard_ports::model::{ModelError, PlanRequest};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use crate::observe::{ActorView, KillHow, Show};
+use crate::observe::{ActorView, Show};
 use crate::shared::Shared;
-use crate::supervise::{Ending, EndingCell, Kill, panic_as_told};
+use crate::supervise::{EndingCell, Kill};
 
 /// "Plan this."
 #[derive(Message)]
@@ -127,11 +127,6 @@ impl Handler<Kill> for PlannerPool {
         if !message.path.is_empty() {
             return false;
         }
-        if message.how == KillHow::Panic {
-            panic_as_told(&self.path);
-        }
-        self.ending.set(Ending::ToldToStop);
-        context.stop();
-        true
+        self.ending.die_as_told(message.how, &self.path, context)
     }
 }

@@ -31,8 +31,8 @@ pub use waiting::{AwaitEnd, Busy, Subscribe, Subscribed};
 use crate::decode::Decoded;
 use crate::host::HostContext;
 use crate::limits::CONVERSATION_MAILBOX;
-use crate::observe::{ActorView, KillHow, Show};
-use crate::supervise::{Ending, EndingCell, Kill, panic_as_told};
+use crate::observe::{ActorView, Show};
+use crate::supervise::{Ending, EndingCell, Kill};
 
 /// Records of this conversation, in log order.
 #[derive(Message)]
@@ -279,11 +279,6 @@ impl Handler<Kill> for Conversation {
         if !message.path.is_empty() {
             return false;
         }
-        if message.how == KillHow::Panic {
-            panic_as_told(&self.path());
-        }
-        self.ending.set(Ending::ToldToStop);
-        context.stop();
-        true
+        self.ending.die_as_told(message.how, &self.path(), context)
     }
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use actix::{Actor, ActorContext, Addr, Context, Handler, Message, ResponseFuture};
+use actix::{Actor, Addr, Context, Handler, Message, ResponseFuture};
 use callboard_ports::inbox::{InboxEvent, Membership};
 use tokio::task::AbortHandle;
 
@@ -21,9 +21,9 @@ use keeper::{Input, Keeper, Progress, Written};
 use crate::decode::Decoded;
 use crate::limits::BATCH_MAILBOX;
 use crate::node::Fatal;
-use crate::observe::{ActorView, KillHow, Show};
+use crate::observe::{ActorView, Show};
 use crate::shared::Shared;
-use crate::supervise::{Drain, Ending, EndingCell, Kill, panic_as_told};
+use crate::supervise::{Drain, EndingCell, Kill};
 
 /// A batch that a host has read.
 #[derive(Message)]
@@ -202,11 +202,6 @@ impl Handler<Kill> for Projection {
         if !message.path.is_empty() {
             return false;
         }
-        if message.how == KillHow::Panic {
-            panic_as_told(&self.path);
-        }
-        self.ending.set(Ending::ToldToStop);
-        context.stop();
-        true
+        self.ending.die_as_told(message.how, &self.path, context)
     }
 }

@@ -36,10 +36,10 @@ use crate::conversation::Events;
 use crate::decode::Decoded;
 use crate::history::Observed;
 use crate::limits::HOST_MAILBOX;
-use crate::observe::{ActorView, KillHow, Show};
+use crate::observe::{ActorView, Show};
 use crate::planner_pool::PlannerPool;
 use crate::shared::Shared;
-use crate::supervise::{Ending, EndingCell, Kill, panic_as_told};
+use crate::supervise::{Ending, EndingCell, Kill};
 use crate::wakes::Wakes;
 use crate::window::Window;
 
@@ -310,12 +310,8 @@ impl Handler<Kill> for Host {
 
     fn handle(&mut self, message: Kill, context: &mut Self::Context) -> Self::Result {
         if message.path.is_empty() {
-            if message.how == KillHow::Panic {
-                panic_as_told(&self.context.path);
-            }
-            self.ending.set(Ending::ToldToStop);
-            context.stop();
-            return Box::pin(async { true });
+            let told = self.ending.die_as_told(message.how, &self.context.path, context);
+            return Box::pin(async move { told });
         }
         self.slots.kill(message)
     }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use actix::{Actor, ActorContext, Addr, Context, Handler, ResponseFuture};
+use actix::{Actor, Addr, Context, Handler, ResponseFuture};
 use callboard_ports::inbox::{InboxControl, InboxEvent};
 use callboard_ports::record::Topic;
 use tokio::sync::{mpsc, oneshot};
@@ -24,11 +24,9 @@ pub use job::{Job, Kind};
 use worker::{Run, Worker};
 
 use crate::limits::HOST_MAILBOX;
-use crate::observe::{ActorView, KillHow, Show};
+use crate::observe::{ActorView, Show};
 use crate::shared::Shared;
-use crate::supervise::{
-    Children, Drain, Ended, Ending, EndingCell, Kill, RestartChild, local, panic_as_told,
-};
+use crate::supervise::{Children, Drain, Ended, EndingCell, Kill, RestartChild, local};
 use crate::window::Window;
 
 /// One lane of a group on a request topic.
@@ -310,11 +308,7 @@ impl Handler<Kill> for Pool {
         if !message.path.is_empty() {
             return self.children.kill(message);
         }
-        if message.how == KillHow::Panic {
-            panic_as_told(&self.path);
-        }
-        self.ending.set(Ending::ToldToStop);
-        context.stop();
-        Box::pin(async { true })
+        let told = self.ending.die_as_told(message.how, &self.path, context);
+        Box::pin(async move { told })
     }
 }

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture,
-    WrapFuture,
+    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture,
 };
 use callboard_domain::event::Event;
 
 use super::{Finished, Job, Pool};
-use crate::observe::{ActorView, KillHow, Show};
+use crate::observe::{ActorView, Show};
 use crate::shared::Shared;
-use crate::supervise::{Ending, EndingCell, Kill, panic_as_told};
+use crate::supervise::{EndingCell, Kill};
 
 /// "Run this."
 #[derive(Message)]
@@ -91,11 +90,6 @@ impl Handler<Kill> for Worker {
         if !message.path.is_empty() {
             return false;
         }
-        if message.how == KillHow::Panic {
-            panic_as_told(&self.path);
-        }
-        self.ending.set(Ending::ToldToStop);
-        context.stop();
-        true
+        self.ending.die_as_told(message.how, &self.path, context)
     }
 }

@@ -155,15 +155,8 @@ impl Children {
         }
         let name = path.remove(0);
         if path.is_empty() && message.how == KillHow::Abort {
-            let found = self.children.get_mut(&name).and_then(|child| match child.running.as_mut() {
-                // Replacing the guard drops it: the task is aborted, its monitor reports `killed`.
-                Some(running) => {
-                    let (gone, _) = tokio::sync::oneshot::channel();
-                    running.guard = super::start::Guard::Remote(gone);
-                    Some(())
-                }
-                None => None,
-            });
+            let running = self.children.get_mut(&name).and_then(|child| child.running.as_mut());
+            let found = running.map(|running| running.guard.abort());
             return Box::pin(async move { found.is_some() });
         }
         let Some(refs) = self.refs(&name) else { return Box::pin(async { false }) };
@@ -173,38 +166,35 @@ impl Children {
 
     /// Asks every child to show itself; one that does not answer in time is shown as silent.
     pub fn show(&self) -> futures_util::future::LocalBoxFuture<'static, Vec<ActorView>> {
-        let asked: Vec<_> = self
-            .children
-            .iter()
-            .take(SHOWN_CHILDREN)
-            .map(|(name, child)| {
-                let path = format!("{}/{name}", self.parent);
-                (
-                    path,
-                    self.refs(name),
-                    child.restarts,
-                    endings(&child.endings),
-                    self.clock.sleep(SHOW_TIMEOUT),
-                )
-            })
-            .collect();
-        Box::pin(futures_util::future::join_all(asked.into_iter().map(
-            |(path, refs, restarts, endings, timeout)| async move {
-                let shown = match refs {
-                    Some(refs) => tokio::select! {
-                        biased;
-                        shown = refs.show.send(Show) => shown.ok(),
-                        () = timeout => None,
-                    },
-                    None => None,
-                };
-                let mut view = shown.unwrap_or_else(|| ActorView::silent(&path));
-                view.restarts = restarts;
-                view.endings = endings;
-                view
-            },
-        )))
+        let ask = |(name, child): (&String, &Child)| {
+            let (path, timeout) = (format!("{}/{name}", self.parent), self.clock.sleep(SHOW_TIMEOUT));
+            show_child(path, self.refs(name), child.restarts, endings(&child.endings), timeout)
+        };
+        let asked: Vec<_> = self.children.iter().take(SHOWN_CHILDREN).map(ask).collect();
+        Box::pin(futures_util::future::join_all(asked))
     }
+}
+
+/// Asks one child to show itself until `timeout`, and adds what only its parent knows.
+pub async fn show_child(
+    path: String,
+    refs: Option<Refs>,
+    restarts: u32,
+    endings: BTreeMap<String, u32>,
+    timeout: impl Future<Output = ()>,
+) -> ActorView {
+    let shown = match refs {
+        Some(refs) => tokio::select! {
+            biased;
+            shown = refs.show.send(Show) => shown.ok(),
+            () = timeout => None,
+        },
+        None => None,
+    };
+    let mut view = shown.unwrap_or_else(|| ActorView::silent(&path));
+    view.restarts = restarts;
+    view.endings = endings;
+    view
 }
 
 fn endings(endings: &BTreeMap<Ending, u32>) -> BTreeMap<String, u32> {

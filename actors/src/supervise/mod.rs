@@ -12,10 +12,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 pub use budget::{Budget, Restart};
-pub use children::{Children, Ended, RestartChild};
+pub use children::{Children, Ended, RestartChild, show_child};
 pub use start::{Guard, Refs, Started, local, remote};
 
-use actix::Message;
+use actix::{Actor, ActorContext, Context, Message};
 use serde::Serialize;
 
 use crate::observe::KillHow;
@@ -62,6 +62,22 @@ impl EndingCell {
         self.0.set(Some(ending));
     }
 
+    /// Dies as a [`Kill`] that has reached its target says; an abort is the parent's to carry out, so that here it ends
+    /// in order. True, as the answer to the kill.
+    pub(crate) fn die_as_told<A: Actor<Context = Context<A>>>(
+        &self,
+        how: KillHow,
+        path: &str,
+        context: &mut Context<A>,
+    ) -> bool {
+        if how == KillHow::Panic {
+            panic!("{path} was told to panic by the chaos endpoint");
+        }
+        self.set(Ending::ToldToStop);
+        context.stop();
+        true
+    }
+
     fn get(&self) -> Ending {
         self.0.get().unwrap_or(Ending::Finished)
     }
@@ -79,11 +95,6 @@ pub struct Kill {
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct Drain;
-
-/// Panics on purpose; the supervisor sees `panicked`.
-pub(crate) fn panic_as_told(path: &str) -> ! {
-    panic!("{path} was told to panic by the chaos endpoint")
-}
 
 /// A child's restart budget is exhausted: the supervisor gives up too, and its own supervisor decides.
 pub(crate) fn escalate(path: &str, child: &str) -> ! {

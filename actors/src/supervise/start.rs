@@ -32,14 +32,22 @@ pub struct Started {
 pub enum Guard {
     Task(AbortHandle),
     /// Dropping the sender tells the other arbiter to abort it.
-    Remote(#[allow(dead_code, reason = "held for its drop")] oneshot::Sender<()>),
+    Remote(Option<oneshot::Sender<()>>),
+}
+
+impl Guard {
+    /// Aborts the task now; its monitor reports `killed`.
+    pub fn abort(&mut self) {
+        match self {
+            Self::Task(task) => task.abort(),
+            Self::Remote(cancel) => drop(cancel.take()),
+        }
+    }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Self::Task(task) = self {
-            task.abort();
-        }
+        self.abort();
     }
 }
 
@@ -120,5 +128,5 @@ where
     });
     placement.spawn_on(index, job);
     let ended = reported.map(|ending| ending.unwrap_or(Ending::Killed)).boxed_local();
-    Started { refs, ended, guard: Guard::Remote(cancel) }
+    Started { refs, ended, guard: Guard::Remote(Some(cancel)) }
 }
