@@ -20,7 +20,7 @@ use crate::node::Fatal;
 use crate::observe::{ActorView, KillHow, Show};
 use crate::pool::{Kind, Pool, PoolFeed};
 use crate::shared::{Roles, Shared};
-use crate::supervise::{Budget, Drain, Ending, EndingCell, Kill, Refs, Restart, Started, remote, show_child};
+use crate::supervise::{Budget, Drain, Ending, EndingCell, Kill, Refs, Restart, Started, kind_of, remote, show_child};
 
 /// A running group: its lanes and what leads out of it in order.
 struct Running {
@@ -238,7 +238,7 @@ impl Handler<LaneEnded> for Guardian {
         group.generation += 1;
         group.running = None;
         *group.endings.entry(message.ending.as_str().to_owned()).or_default() += 1;
-        self.shared.metrics.restart(message.ending);
+        self.shared.metrics.ending(kind_of(&message.lane), message.ending);
         tracing::warn!(
             actor = message.lane,
             ending = message.ending.as_str(),

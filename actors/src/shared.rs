@@ -11,6 +11,7 @@ use callboard_domain::time::rfc3339;
 use callboard_domain::wire::{self, Stamp};
 use callboard_ports::clock::{Clock, Entropy};
 use callboard_ports::headers::{self, Family};
+use callboard_ports::in_hand::InHand;
 use callboard_ports::inbox::Inbox;
 use callboard_ports::log::Log;
 use callboard_ports::model::{Planner, Synthesizer};
@@ -39,6 +40,7 @@ pub struct Ports {
     pub entropy: Arc<dyn Entropy>,
     pub placement: Arc<dyn Placement>,
     pub blocking: Arc<dyn Blocking>,
+    pub in_hand: Arc<dyn InHand>,
 }
 
 /// Which parts of the system this process is.

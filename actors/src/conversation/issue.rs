@@ -9,7 +9,9 @@ use callboard_domain::effect::{self, Effect, EffectKey};
 use callboard_domain::event::{Event, PlanFailed, PlanGenerated, TurnError};
 use callboard_domain::id::{CommandId, StepId};
 use callboard_domain::plan::PlanReason;
-use callboard_domain::request::{ReplyTo, Request, SynthesizeFinalAnswerRequested, ToolInvocationRequested};
+use callboard_domain::request::{
+    ReplyTo, Request, SynthesizeFinalAnswerRequested, ToolInvocationCancelled, ToolInvocationRequested,
+};
 use callboard_domain::time::rfc3339;
 use callboard_domain::wire::{self, Stamp};
 use callboard_ports::headers::{self, Family, POOL};
@@ -114,6 +116,7 @@ impl Conversation {
                     agent: turn.agent.clone(),
                     history: effect::history(&self.state),
                     results: effect::reports(&turn.versions),
+                    down: Vec::new(),
                     timeout_ms: left(*until_ms),
                 };
                 self.ask_planner(request, key);
@@ -124,6 +127,13 @@ impl Conversation {
                 };
                 self.host.shared.metrics.invocations_requested.fetch_add(1, Relaxed);
                 self.issued.put(key.clone(), now_ms + timeout_ms + margin);
+                out.records.push(record);
+                out.keys.push(key);
+            }
+            Effect::CancelInvocation { command, version, step, until_ms, .. } => {
+                let Some(record) = self.cancellation(command, *version, step, *until_ms) else { return };
+                // Whoever missed it is told again, a few times before it stops to matter.
+                self.issued.put(key.clone(), now_ms + (left(*until_ms) / 3).max(margin));
                 out.records.push(record);
                 out.keys.push(key);
             }
@@ -213,6 +223,30 @@ impl Conversation {
         Some((record, invocation.timeout_ms))
     }
 
+    fn cancellation(
+        &self,
+        command: &CommandId,
+        version: u32,
+        step: &StepId,
+        until_ms: i64,
+    ) -> Option<NewRecord> {
+        let invocation = effect::cancelled(&self.state, command, version, step)?;
+        let reply_to = self.reply_to();
+        let key = invocation.effect_id.to_string();
+        let request = Request::ToolInvocationCancelled(ToolInvocationCancelled {
+            effect_id: invocation.effect_id,
+            attempt: invocation.attempt,
+            tool: invocation.tool,
+            effect: invocation.effect,
+            not_after_ms: until_ms,
+            reply_to: reply_to.clone(),
+        });
+        let mut record = self.request_record(command, Topic::ToolInvocationRequests, key, &request);
+        record.headers.push(Header::new(POOL, invocation.pool.to_string()));
+        headers::push_reply_to(&mut record.headers, &reply_to);
+        Some(record)
+    }
+
     fn synthesis(&self, command: &CommandId, version: u32, until_ms: i64) -> Option<NewRecord> {
         let turn = self.state.running().filter(|turn| turn.command == *command)?;
         let mut body = SynthesizeFinalAnswerRequested {
@@ -279,6 +313,7 @@ impl Conversation {
             agent: query.agent.clone(),
             history: effect::history(&self.state),
             results: Vec::new(),
+            down: Vec::new(),
             timeout_ms: limits.planning_timeout_ms,
         };
         let key = EffectKey::first_plan(command);

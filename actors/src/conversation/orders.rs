@@ -101,7 +101,8 @@ impl Conversation {
                 self.give_up(&order);
                 continue;
             }
-            match decide(&self.state, &order.asked, &*self.host.shared.ports.tools) {
+            let log_ms = self.host.shared.now_ms();
+            match decide(&self.state, &order.asked, &*self.host.shared.ports.tools, log_ms) {
                 Decision::Known => self.host.orders.done(order.offset),
                 Decision::Append { command, event } => {
                     let traceparent = order.record.header(callboard_ports::headers::TRACEPARENT);

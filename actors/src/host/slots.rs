@@ -259,7 +259,7 @@ impl Handler<ConversationEnded> for Host {
         if self.phase != Phase::Running {
             return;
         }
-        self.context.shared.metrics.restart(message.ending);
+        self.context.shared.metrics.ending("conversation", message.ending);
         tracing::warn!(conversation = %id, ending = message.ending.as_str(), "conversation ended; it is loaded again");
         /// A conversation that keeps crashing rests this long, so that it harms nobody but itself.
         const REST: std::time::Duration = std::time::Duration::from_secs(60);

@@ -127,7 +127,7 @@ async fn keep_guardian(shared: Arc<Shared>, roles: Roles, mut stopped: watch::Re
             _ = stopped.changed() => return,
             ending = guardian.ended => ending,
         };
-        shared.metrics.restart(ending);
+        shared.metrics.ending("guardian", ending);
         tracing::error!(ending = ending.as_str(), "the guardian ended; it starts again");
         match budget.spend(shared.ports.clock.monotonic_ms(), shared.ports.entropy.next_u64()) {
             Restart::After(pause) => shared.ports.clock.sleep(pause).await,

@@ -1,11 +1,10 @@
 //! Counters and gauges of a node: plain atomics here, rendered by whoever serves them.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use callboard_domain::conversation::Ignored;
 
+use super::families::{Families, Family};
 use crate::supervise::Ending;
 
 /// What kind of number a line is.
@@ -46,29 +45,72 @@ pub struct Metrics {
     pub snapshots_written: AtomicU64,
     pub snapshots_unusable: AtomicU64,
     pub partitions_owned: AtomicI64,
-    /// By (metric, label value); label values come from fixed sets of codes.
-    labelled: Mutex<BTreeMap<(&'static str, String), u64>>,
+    labelled: Families,
 }
 
 impl Metrics {
-    fn count(&self, metric: &'static str, label: String) {
-        let mut labelled = self.labelled.lock().expect("no holder of this lock panics");
-        *labelled.entry((metric, label)).or_default() += 1;
-    }
-
-    /// An actor ended and will be started again.
-    pub fn restart(&self, ending: Ending) {
-        self.count("ending", ending.as_str().to_owned());
+    /// An actor of this kind ended unasked and will be started again.
+    pub fn ending(&self, kind: &'static str, ending: Ending) {
+        self.labelled.count(Family::Endings, [kind.into(), ending.as_str().into()]);
     }
 
     /// The fold ignored a record.
     pub fn ignored(&self, reason: Ignored) {
-        self.count("ignored", reason.as_str().to_owned());
+        self.labelled.count(Family::Ignored, [reason.as_str().into()]);
     }
 
     /// A record was given up.
     pub fn dead_letter(&self, reason: &str) {
-        self.count("dead_letter", reason.to_owned());
+        self.labelled.count(Family::DeadLetters, [reason.to_owned().into()]);
+    }
+
+    /// A bounded queue said no.
+    pub fn refused(&self, what: &'static str) {
+        self.labelled.count(Family::Refusals, [what.into()]);
+    }
+
+    /// An arbiter stopped and was abandoned.
+    pub fn arbiter_wedged(&self) {
+        self.labelled.count(Family::ArbitersWedged, []);
+    }
+
+    /// `what` was lost and is ready again.
+    pub fn recovered(&self, what: &'static str, seconds: f64) {
+        self.labelled.count(Family::Recoveries, [what.into()]);
+        self.labelled.set(Family::LastRecovery, [what.into()], seconds);
+    }
+
+    /// Turns of this status that have not ended, and the age of the oldest (0 without one).
+    pub fn set_open_turns(&self, status: &'static str, count: u64, oldest_age_ms: u64) {
+        self.labelled.set(Family::OpenTurns, [status.into()], count as f64);
+        self.labelled.set(Family::OldestOpenTurn, [status.into()], oldest_age_ms as f64 / 1_000.0);
+    }
+
+    /// Effects of a partition's conversations that are in doubt.
+    pub fn set_in_doubt(&self, partition: u32, count: u64) {
+        self.labelled.set(Family::EffectsInDoubt, [partition.to_string().into()], count as f64);
+    }
+
+    /// Records of a partition that a group has not done.
+    pub fn set_lag(&self, group: &str, partition: u32, records: u64) {
+        let labels = [group.to_owned().into(), partition.to_string().into()];
+        self.labelled.set(Family::GroupLag, labels, records as f64);
+    }
+
+    /// Whether a tool's circuit breaker is open.
+    pub fn set_breaker(&self, tool: &str, open: bool) {
+        self.labelled.set(Family::BreakerOpen, [tool.to_owned().into()], f64::from(u8::from(open)));
+    }
+
+    /// The partition's conversations are somebody else's: this process has nothing to say of their doubts.
+    pub fn forget_partition(&self, partition: u32) {
+        self.labelled.forget(Family::EffectsInDoubt, [partition.to_string().into()]);
+    }
+
+    /// The partition left this member of the group.
+    pub fn forget_lag(&self, group: &str, partition: u32) {
+        let labels = [group.to_owned().into(), partition.to_string().into()];
+        self.labelled.forget(Family::GroupLag, labels);
     }
 
     /// All numbers.
@@ -76,7 +118,7 @@ impl Metrics {
     pub fn snapshot(&self) -> Vec<MetricLine> {
         let mut lines: Vec<MetricLine> = self.counters().into_iter().chain(self.gauges()).collect();
         lines.extend(self.turns());
-        lines.extend(self.by_label());
+        lines.extend(self.labelled.lines());
         lines
     }
 
@@ -146,22 +188,6 @@ impl Metrics {
                 cell.load(Ordering::Relaxed) as f64,
             )
         })
-    }
-
-    fn by_label(&self) -> Vec<MetricLine> {
-        let labelled = self.labelled.lock().expect("no holder of this lock panics");
-        let of = |((metric, label), value): (&(&'static str, String), &u64)| {
-            let (name, help, key) = match *metric {
-                "ending" => ("callboard_actor_endings", "Actors that ended unasked, by ending.", "ending"),
-                "ignored" => {
-                    ("callboard_records_ignored", "Records that the fold ignored, by reason.", "reason")
-                }
-                _ => ("callboard_dead_letters", "Records given up, by reason.", "reason"),
-            };
-            let labels = vec![(key, label.clone())];
-            MetricLine { labels, ..line(name, help, MetricKind::Counter, *value as f64) }
-        };
-        labelled.iter().map(of).collect()
     }
 }
 

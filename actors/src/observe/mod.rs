@@ -1,5 +1,6 @@
 //! How the system shows itself: every actor answers [`Show`]; `metrics` counts.
 
+mod families;
 mod metrics;
 
 use std::collections::BTreeMap;

@@ -47,18 +47,19 @@ impl Kind {
     pub fn read(&self, record: &Record) -> Result<Job, (&'static str, String)> {
         let (meta, request) = wire::read_request(&record.value).map_err(|e| (e.code(), e.to_string()))?;
         let wrong = |kind: &str| ("wrong_topic", format!("a {kind} does not belong into {}", record.topic));
-        let (key, tool, not_after_ms, command) = match (&request, self) {
+        let (key, tool, not_after_ms, command, work) = match (request, self) {
             (Request::ToolInvocationRequested(body), Self::Tools(_)) => {
                 let key = body.effect_id.invocation(body.attempt);
-                (key, body.tool.clone(), body.not_after_ms, body.effect_id.command.clone())
+                let (tool, command) = (body.tool.clone(), body.effect_id.command.clone());
+                (key, tool, body.not_after_ms, command, Work::Tool(Box::new(body)))
             }
             (Request::SynthesizeFinalAnswerRequested(body), Self::Synthesis) => {
                 let command =
                     meta.command.clone().ok_or(("bad_id", "the envelope has no command_id".to_owned()))?;
                 let key = format!("{}:{command}:{}", meta.conversation, body.version);
-                (key, Arc::from("synthesis"), body.not_after_ms, command)
+                (key, Arc::from("synthesis"), body.not_after_ms, command, Work::Synthesis(Box::new(body)))
             }
-            _ => return Err(wrong(request.name())),
+            (request, _) => return Err(wrong(request.name())),
         };
         Ok(Job {
             key: Arc::from(key),
@@ -68,7 +69,7 @@ impl Kind {
             request_id: meta.id,
             traceparent: record.header(TRACEPARENT).map(Arc::from),
             not_after_ms,
-            request,
+            work,
         })
     }
 }
@@ -85,22 +86,29 @@ pub struct Job {
     traceparent: Option<Arc<str>>,
     /// Not to be started later (epoch milliseconds).
     pub not_after_ms: i64,
-    request: Request,
+    work: Work,
+}
+
+/// What is asked for.
+#[derive(Debug)]
+enum Work {
+    Tool(Box<ToolInvocationRequested>),
+    Synthesis(Box<SynthesizeFinalAnswerRequested>),
 }
 
 impl Job {
     /// Runs it; the answer is an event, whatever happens. The future may be dropped at any time.
     pub async fn run(self: Arc<Self>, shared: Arc<Shared>) -> Event {
         let started_at = Arc::from(rfc3339(shared.now_ms()));
-        match &self.request {
-            Request::ToolInvocationRequested(body) => {
+        match &self.work {
+            Work::Tool(body) => {
                 let outcome = match invoke(&shared, body).await {
                     Ok(result) => Outcome::Ok(result),
                     Err(error) => Outcome::Error(error),
                 };
                 resulted(&shared, body, outcome, started_at)
             }
-            Request::SynthesizeFinalAnswerRequested(body) => {
+            Work::Synthesis(body) => {
                 let left_ms = u64::try_from(body.not_after_ms - shared.now_ms()).unwrap_or(0);
                 answered(&shared, body, left_ms, started_at).await
             }
@@ -109,12 +117,12 @@ impl Job {
 
     /// The event that says that it cannot be done.
     pub fn failure(&self, shared: &Shared, kind: &str, words: &str) -> Event {
-        match &self.request {
-            Request::ToolInvocationRequested(body) => {
+        match &self.work {
+            Work::Tool(body) => {
                 let now = Arc::from(rfc3339(shared.now_ms()));
                 resulted(shared, body, Outcome::Error(ToolError::new(kind, words, false)), now)
             }
-            Request::SynthesizeFinalAnswerRequested(_) => {
+            Work::Synthesis(_) => {
                 Event::PlanFailed(PlanFailed { error: TurnError::new("synthesis_failed", words) })
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix::{Message, Recipient};
 use callboard_ports::clock::{Clock, Entropy};
 
-use super::{Budget, Ending, Kill, Refs, Restart, Started};
+use super::{Budget, Ending, Kill, Refs, Restart, Started, kind_of};
 use crate::limits::{SHOW_TIMEOUT, SHOWN_CHILDREN};
 use crate::observe::{ActorView, KillHow, Metrics, Show};
 
@@ -104,7 +104,7 @@ impl Children {
         }
         child.running = None;
         *child.endings.entry(message.ending).or_default() += 1;
-        self.metrics.restart(message.ending);
+        self.metrics.ending(kind_of(&message.name), message.ending);
         tracing::warn!(
             actor = format!("{}/{}", self.parent, message.name),
             ending = message.ending.as_str(),

@@ -96,6 +96,21 @@ pub struct Kill {
 #[rtype(result = "()")]
 pub struct Drain;
 
+/// The kind of actor that carries a name, as it shows itself.
+#[must_use]
+pub fn kind_of(name: &str) -> &'static str {
+    match name.split('-').next() {
+        Some("bridge") => "bridge",
+        Some("host") => "partition_host",
+        Some("planner") => "planner_pool",
+        Some("pool") => "tool_pool",
+        Some("synthesis") => "synthesis_pool",
+        Some("worker") => "worker",
+        Some("history") => "history_projection",
+        _ => "unknown",
+    }
+}
+
 /// A child's restart budget is exhausted: the supervisor gives up too, and its own supervisor decides.
 pub(crate) fn escalate(path: &str, child: &str) -> ! {
     tracing::error!(supervisor = path, child, "restart budget exhausted; escalating");

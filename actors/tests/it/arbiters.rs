@@ -26,6 +26,7 @@ fn two_arbiters_answer_two_hundred_conversations() {
             entropy: Arc::new(SplitMixEntropy::new(7)),
             placement: arbiters.clone(),
             blocking: BlockingThreads::start(1),
+            in_hand: std::sync::Arc::new(callboard_ports::in_hand::NoCrashes),
         };
         world.slow_gate.open();
         let node = callboard_actors::start(ports, World::roles(), Limits::default(), "test-node");

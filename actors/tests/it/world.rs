@@ -181,6 +181,7 @@ impl World {
             entropy: Arc::new(SplitMixEntropy::new(self.seed.get() << 32)),
             placement: Arc::new(OneArbiter::start()),
             blocking: Arc::new(Inline),
+            in_hand: Arc::new(callboard_ports::in_hand::NoCrashes),
         };
         let node = callboard_actors::start(ports, roles, self.limits.clone(), process);
         drop(inside);

@@ -5,15 +5,19 @@
 //! | UserQueryReceived | a new turn | UserQueryReceived |
 //! | UserHistoryReset | forget the context, cancel what is open | UserHistoryReset |
 //! | PlanCancelRequested | end the named turn | PlanCancelled or CommandRefused |
+//! | InvocationSettleRequested | say what came of a step in doubt | InvocationSettled or CommandRefused |
+//! | RetryNowRequested | end a step's back-off | RetryAdvanced or CommandRefused |
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{CommandId, fnv1a};
+use crate::event::Settlement;
+use crate::id::{CommandId, EffectId, fnv1a};
 use crate::json::RawJson;
 use crate::limits::{
-    MAX_AGENT_BYTES, MAX_MESSAGE_BYTES, MAX_METADATA_BYTES, MAX_PRINCIPAL_BYTES, MAX_WRITTEN_MESSAGE_BYTES,
+    MAX_AGENT_BYTES, MAX_ERROR_BYTES, MAX_MESSAGE_BYTES, MAX_METADATA_BYTES, MAX_PRINCIPAL_BYTES,
+    MAX_RESULT_BYTES, MAX_WRITTEN_MESSAGE_BYTES,
 };
 
 /// A user's question. Only `message` is required, so that a foreign client can write it by hand.
@@ -120,12 +124,57 @@ pub struct HistoryReset {
     pub by: Option<Arc<str>>,
 }
 
+/// Says what came of a step in doubt: done, with this result, or not done, to be run again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct InvocationSettleRequest {
+    pub effect_id: EffectId,
+    pub settlement: Settlement,
+    /// Who says so.
+    pub by: Arc<str>,
+    #[serde(default)]
+    pub why: Option<Arc<str>>,
+}
+
+impl InvocationSettleRequest {
+    /// The first rule that the request breaks.
+    #[must_use]
+    pub fn problem(&self) -> Option<QueryProblem> {
+        let problem = |field, message| Some(QueryProblem { field, message });
+        if self.by.trim().is_empty() {
+            return problem("by", "it is empty; say who settles it".into());
+        }
+        if let Some(message) = beyond(self.by.len(), MAX_PRINCIPAL_BYTES) {
+            return problem("by", message);
+        }
+        if let Some(message) = beyond(self.why.as_ref().map_or(0, |why| why.len()), MAX_ERROR_BYTES) {
+            return problem("why", message);
+        }
+        let Settlement::Done(result) = &self.settlement else { return None };
+        beyond(result.len_bytes(), MAX_RESULT_BYTES)
+            .map(|message| QueryProblem { field: "settlement", message })
+    }
+}
+
+/// Ends the back-off of a step, so that its next attempt starts now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RetryNowRequest {
+    pub effect_id: EffectId,
+    #[serde(default)]
+    pub by: Option<Arc<str>>,
+}
+
 /// What can be asked of a conversation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     UserQueryReceived(UserQuery),
     UserHistoryReset(HistoryReset),
     PlanCancelRequested(PlanCancelRequest),
+    InvocationSettleRequested(InvocationSettleRequest),
+    RetryNowRequested(RetryNowRequest),
 }
 
 impl Command {
@@ -136,6 +185,8 @@ impl Command {
             Self::UserQueryReceived(_) => "UserQueryReceived",
             Self::UserHistoryReset(_) => "UserHistoryReset",
             Self::PlanCancelRequested(_) => "PlanCancelRequested",
+            Self::InvocationSettleRequested(_) => "InvocationSettleRequested",
+            Self::RetryNowRequested(_) => "RetryNowRequested",
         }
     }
 

@@ -1,10 +1,16 @@
 //! `decide`: a command becomes the one event that it yields. Refusals are events too.
 
-use crate::command::{Asked, Command, PlanCancelRequest, UserQuery};
-use crate::conversation::{State, TurnStatus};
-use crate::event::{CommandRefused, Event, PlanCancelled, UserHistoryReset, UserQueryReceived};
-use crate::id::CommandId;
+use crate::command::{
+    Asked, Command, InvocationSettleRequest, PlanCancelRequest, RetryNowRequest, UserQuery,
+};
+use crate::conversation::{State, Step, StepState, TurnStatus};
+use crate::event::{
+    CommandRefused, Event, InvocationSettled, PlanCancelled, RetryAdvanced, UserHistoryReset,
+    UserQueryReceived,
+};
+use crate::id::{CommandId, EffectId};
 use crate::plan::Toolbox;
+use crate::time::Millis;
 
 /// What a command comes to.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,9 +21,9 @@ pub enum Decision {
     Known,
 }
 
-/// Decides `asked` against the state as the log has it. Pure: appending and reading back is the host's work.
+/// Decides `asked` against the state as the log has it, at the host's time (the log's counts where it is ahead). Pure: appending and reading back is the host's work.
 #[must_use]
-pub fn decide(state: &State, asked: &Asked, toolbox: &dyn Toolbox) -> Decision {
+pub fn decide(state: &State, asked: &Asked, toolbox: &dyn Toolbox, now_ms: Millis) -> Decision {
     if state.known(asked.id.as_str()).is_some() {
         return Decision::Known;
     }
@@ -31,7 +37,79 @@ pub fn decide(state: &State, asked: &Asked, toolbox: &dyn Toolbox) -> Decision {
             Ok(event) => Decision::Append { command: request.turn_command_id.clone(), event },
             Err(refused) => own(Event::CommandRefused(refused)),
         },
+        Command::InvocationSettleRequested(request) => match settle(state, request, &asked.id) {
+            Ok(event) => Decision::Append { command: request.effect_id.command.clone(), event },
+            Err(refused) => own(Event::CommandRefused(refused)),
+        },
+        Command::RetryNowRequested(request) => match retry_now(state, request, &asked.id, now_ms) {
+            Ok(event) => Decision::Append { command: request.effect_id.command.clone(), event },
+            Err(refused) => own(Event::CommandRefused(refused)),
+        },
     }
+}
+
+/// The step of an effect, as far as the state holds it in full.
+fn step_of<'a>(state: &'a State, effect: &EffectId, asked: &str) -> Result<&'a Step, CommandRefused> {
+    let plan = state.plan_of(effect.command.as_str(), effect.version);
+    let step =
+        plan.filter(|_| effect.conversation == state.conversation).and_then(|plan| plan.step(&effect.step));
+    step.ok_or_else(|| CommandRefused {
+        command_type: asked.into(),
+        code: "unknown_effect".into(),
+        message: format!("no step {effect} of a newest plan version is held by this conversation").into(),
+    })
+}
+
+fn settle(
+    state: &State,
+    request: &InvocationSettleRequest,
+    own: &CommandId,
+) -> Result<Event, CommandRefused> {
+    const ASKED: &str = "InvocationSettleRequested";
+    let effect = &request.effect_id;
+    let step = step_of(state, effect, ASKED)?;
+    if !matches!(step.state, StepState::InDoubt(_)) {
+        return Err(CommandRefused {
+            command_type: ASKED.into(),
+            code: "not_in_doubt".into(),
+            message: format!("{effect} is not in doubt: it is {}", step.state.word()).into(),
+        });
+    }
+    Ok(Event::InvocationSettled(InvocationSettled {
+        version: effect.version,
+        step: effect.step.clone(),
+        attempt: step.attempt,
+        settlement: request.settlement.clone(),
+        by: request.by.clone(),
+        why: request.why.clone(),
+        settle_command: Some(own.clone()),
+    }))
+}
+
+fn retry_now(
+    state: &State,
+    request: &RetryNowRequest,
+    own: &CommandId,
+    now_ms: Millis,
+) -> Result<Event, CommandRefused> {
+    const ASKED: &str = "RetryNowRequested";
+    let effect = &request.effect_id;
+    let step = step_of(state, effect, ASKED)?;
+    let running = state.running().is_some_and(|turn| turn.command == effect.command);
+    if !running || step.state != StepState::Ready || step.not_before_ms <= now_ms.max(state.clock_ms) {
+        return Err(CommandRefused {
+            command_type: ASKED.into(),
+            code: "not_in_backoff".into(),
+            message: format!("{effect} does not wait for a retry: it is {}", step.state.word()).into(),
+        });
+    }
+    Ok(Event::RetryAdvanced(RetryAdvanced {
+        version: effect.version,
+        step: effect.step.clone(),
+        attempt: step.attempt,
+        by: request.by.clone(),
+        retry_command: Some(own.clone()),
+    }))
 }
 
 fn accept(query: &UserQuery, toolbox: &dyn Toolbox) -> UserQueryReceived {

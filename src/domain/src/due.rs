@@ -5,7 +5,9 @@
 
 use crate::conversation::{Phase, PlanVersion, State, Step, StepState, Turn};
 use crate::effect::Effect;
-use crate::event::{DeadlineExpired, Event, PlanCancelled, PlanFailed, TurnError};
+use crate::event::{DeadlineExpired, Event, PlanCancelled, PlanFailed, ToolInvocationInDoubt, TurnError};
+use crate::id::CommandId;
+use crate::plan::EffectClass;
 use crate::time::Millis;
 
 /// Work to do now, and when there may be more.
@@ -42,7 +44,50 @@ pub fn due(state: &State, now_ms: Millis) -> Due {
             _ => {}
         }
     }
+    if state.loose > 0 {
+        loose_ends(&mut due, state, now_ms);
+    }
     due
+}
+
+/// Whether nothing is due and time alone will change nothing: such a conversation need not be woken.
+#[must_use]
+pub fn is_at_rest(state: &State, now_ms: Millis) -> bool {
+    let due = due(state, now_ms);
+    state.blocked.is_none() && due.effects.is_empty() && due.wake_at_ms.is_none()
+}
+
+/// What closed turns left under way: it is called off, and an unsafe step that nobody answers is in doubt from its
+/// deadline on.
+fn loose_ends(due: &mut Due, state: &State, now_ms: Millis) {
+    for turn in state.closed.iter().filter(|turn| turn.loose) {
+        for (version, step) in turn.loose_steps().filter(|(_, step)| step.state == StepState::Ready) {
+            let until_ms = step.deadline_ms();
+            if now_ms < until_ms {
+                due.wake(until_ms);
+                due.effects.push(Effect::CancelInvocation {
+                    command: turn.command.clone(),
+                    version,
+                    step: step.plan.id.clone(),
+                    attempt: step.attempt,
+                    until_ms,
+                });
+            } else if step.plan.policy.effect == EffectClass::Unsafe {
+                due.effects.push(doubt(&turn.command, version, step));
+            }
+        }
+    }
+}
+
+fn doubt(command: &CommandId, version: u32, step: &Step) -> Effect {
+    let deadline_ms = step.plan.policy.deadline_ms;
+    let event = Event::ToolInvocationInDoubt(ToolInvocationInDoubt {
+        version,
+        step: step.plan.id.clone(),
+        attempt: step.attempt,
+        reason: format!("no result within {deadline_ms} ms, and it may have been run").into(),
+    });
+    Effect::Append { command: command.clone(), event }
 }
 
 fn fail(due: &mut Due, turn: &Turn, error: TurnError) {
@@ -114,6 +159,10 @@ fn act(due: &mut Due, turn: &Turn, plan: &PlanVersion, now_ms: Millis, turn_unti
 }
 
 fn expire(turn: &Turn, plan: &PlanVersion, step: &Step) -> Effect {
+    // What was never requested, because its back-off reaches beyond the deadline, cannot be in doubt.
+    if step.plan.policy.effect == EffectClass::Unsafe && step.may_run(step.deadline_ms()) {
+        return doubt(&turn.command, plan.version, step);
+    }
     let event = Event::DeadlineExpired(DeadlineExpired {
         version: plan.version,
         step: step.plan.id.clone(),

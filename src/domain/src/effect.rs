@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::conversation::{ClosedTurn, PlanVersion, State, StepState, Turn};
+use crate::conversation::{ClosedTurn, PlanVersion, State, Step, StepState, Turn};
 use crate::event::{Event, Outcome};
 use crate::id::{CommandId, EffectId, StepId};
 use crate::json::RawJson;
@@ -19,6 +19,8 @@ pub enum Effect {
     AskPlanner { command: CommandId, version: u32, reason: PlanReason, until_ms: Millis },
     /// Request one attempt of a step.
     Invoke { command: CommandId, version: u32, step: StepId, attempt: u32, until_ms: Millis },
+    /// Call off what may be under way of a step whose turn has closed; nobody need remember it after `until_ms`.
+    CancelInvocation { command: CommandId, version: u32, step: StepId, attempt: u32, until_ms: Millis },
     /// Request the answer before `until_ms`.
     Synthesize { command: CommandId, version: u32, until_ms: Millis },
     /// Append an event that follows from the state and the time alone.
@@ -58,9 +60,15 @@ impl Effect {
             Self::Invoke { command, version, step, attempt, .. } => {
                 key("invoke", command, *version, Some(step.clone()), *attempt)
             }
+            Self::CancelInvocation { command, version, step, attempt, .. } => {
+                key("cancel", command, *version, Some(step.clone()), *attempt)
+            }
             Self::Synthesize { command, version, .. } => key("synthesize", command, *version, None, 0),
             Self::Append { command, event } => match event {
                 Event::DeadlineExpired(body) => {
+                    key(event.name(), command, body.version, Some(body.step.clone()), body.attempt)
+                }
+                Event::ToolInvocationInDoubt(body) => {
                     key(event.name(), command, body.version, Some(body.step.clone()), body.attempt)
                 }
                 _ => key(event.name(), command, 0, None, 0),
@@ -86,15 +94,33 @@ pub struct Invocation {
 pub fn invocation(state: &State, command: &CommandId, version: u32, step: &StepId) -> Option<Invocation> {
     let turn = state.running().filter(|turn| turn.command == *command)?;
     let step = turn.plan().filter(|plan| plan.version == version)?.step(step)?;
-    Some(Invocation {
-        effect_id: effect_id(state, turn, version, &step.plan.id),
+    Some(of_step(effect_id(state, turn, version, &step.plan.id), step))
+}
+
+/// The step behind [`Effect::CancelInvocation`]; `None` when the state has moved on.
+#[must_use]
+pub fn cancelled(state: &State, command: &CommandId, version: u32, step: &StepId) -> Option<Invocation> {
+    let turn = state.closed.iter().rev().find(|turn| turn.command == *command)?;
+    let (_, step) = turn.loose_steps().find(|(of, found)| *of == version && found.plan.id == *step)?;
+    let effect_id = EffectId {
+        conversation: state.conversation.clone(),
+        command: command.clone(),
+        version,
+        step: step.plan.id.clone(),
+    };
+    Some(of_step(effect_id, step))
+}
+
+fn of_step(effect_id: EffectId, step: &Step) -> Invocation {
+    Invocation {
+        effect_id,
         attempt: step.attempt,
         tool: step.plan.tool.clone(),
         arguments: step.arguments().clone(),
         effect: step.plan.policy.effect,
         pool: step.plan.policy.pool.clone(),
         timeout_ms: step.plan.policy.timeout_ms,
-    })
+    }
 }
 
 fn effect_id(state: &State, turn: &Turn, version: u32, step: &StepId) -> EffectId {

@@ -80,7 +80,9 @@ pub struct PlanGenerated {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ToolError {
     /// `timeout`, `unavailable`, `invalid_arguments`, `not_found`, `refused`, `result_too_large`, `no_worker`,
-    /// `cancelled`, `panicked`, `unresolved_reference`, `internal`, `bad_response`, `unknown_tool`, `expired`.
+    /// `cancelled`, `panicked`, `unresolved_reference`, `internal`, `bad_response`, `unknown_tool`, `expired`,
+    /// `breaker_open`, `poison`, `claim_missed`, `not_done`, `too_many_doubts`. A tool alone says `in_doubt`
+    /// (it cannot tell whether it took effect): workers turn that into ToolInvocationInDoubt.
     pub kind: Arc<str>,
     pub message: Arc<str>,
     pub retryable: bool,
@@ -92,6 +94,17 @@ impl ToolError {
         Self { kind: Arc::from(kind), message: Arc::from(clip(message.as_ref())), retryable }
     }
 
+    /// A tool's word that it cannot tell whether the attempt took effect: a lost connection after sending.
+    #[must_use]
+    pub fn in_doubt(message: impl AsRef<str>) -> Self {
+        Self::new(IN_DOUBT, message, false)
+    }
+
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        &*self.kind == IN_DOUBT
+    }
+
     /// As the state keeps it: a foreign worker's words may be longer than any of ours.
     #[must_use]
     pub(crate) fn bounded(&self) -> Self {
@@ -101,6 +114,8 @@ impl ToolError {
         Self::new(clip(&self.kind), &self.message, self.retryable)
     }
 }
+
+const IN_DOUBT: &str = "in_doubt";
 
 /// Cuts an error's words at a character boundary so that they fit their bound.
 fn clip(text: &str) -> &str {
@@ -161,6 +176,17 @@ pub struct InvocationSettled {
     pub by: Arc<str>,
     pub why: Option<Arc<str>>,
     pub settle_command: Option<CommandId>,
+}
+
+/// A step's back-off was ended by hand: `attempt` may start now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RetryAdvanced {
+    pub version: u32,
+    pub step: StepId,
+    pub attempt: u32,
+    pub by: Option<Arc<str>>,
+    pub retry_command: Option<CommandId>,
 }
 
 /// A step waits for a person.
@@ -270,7 +296,7 @@ pub struct UserHistoryReset {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CommandRefused {
     pub command_type: Arc<str>,
-    /// `turn_not_open`, `unknown_turn`.
+    /// `turn_not_open`, `unknown_turn`, `unknown_effect`, `not_in_doubt`, `not_in_backoff`.
     pub code: Arc<str>,
     pub message: Arc<str>,
 }
@@ -321,6 +347,7 @@ events!(
     ToolInvocationResulted,
     ToolInvocationInDoubt,
     InvocationSettled,
+    RetryAdvanced,
     ApprovalRequested,
     ApprovalRecorded,
     DeadlineExpired,

@@ -15,8 +15,11 @@ pub mod effect;
 pub mod event;
 pub mod id;
 pub mod json;
+pub mod ledger;
 pub mod limits;
+pub mod open_turns;
 pub mod plan;
+pub mod planted;
 pub mod request;
 pub mod retry;
 #[cfg(feature = "schema")]

@@ -44,3 +44,9 @@ pub const MAX_CLOSED_BYTES: usize = 512 * 1024;
 pub const MAX_KNOWN_COMMANDS: usize = 1_024;
 /// Attempts of one step whatever its policy says.
 pub const MAX_ATTEMPTS: u32 = 20;
+/// Steps of one conversation whose outcome nobody knows: each keeps its turn whole until it is settled, and a
+/// person can look through this many.
+pub const MAX_DOUBTS: usize = 64;
+/// Effects of one partition that a ledger's reader keeps in mind, a few hundred bytes each. What is older than
+/// that many effects may not be started any more (`not_after`), so forgetting it runs nothing twice.
+pub const MAX_LEDGER_EFFECTS: usize = 100_000;

@@ -35,6 +35,21 @@ pub struct ToolInvocationRequested {
     pub reply_to: ReplyTo,
 }
 
+/// Drop the named attempt: its turn has ended without it. Same key as the request that it takes back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ToolInvocationCancelled {
+    pub effect_id: EffectId,
+    /// The attempt that may be under way, and with it all earlier ones.
+    pub attempt: u32,
+    pub tool: Arc<str>,
+    pub effect: EffectClass,
+    /// Nothing of this step may start after this instant (epoch milliseconds, the log's clock): what has
+    /// not been seen by then need not be remembered.
+    pub not_after_ms: i64,
+    pub reply_to: ReplyTo,
+}
+
 /// A step as the synthesizer and the planner see it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -92,6 +107,7 @@ pub struct SynthesizeFinalAnswerRequested {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
     ToolInvocationRequested(ToolInvocationRequested),
+    ToolInvocationCancelled(ToolInvocationCancelled),
     SynthesizeFinalAnswerRequested(SynthesizeFinalAnswerRequested),
 }
 
@@ -100,6 +116,7 @@ impl Request {
     pub fn name(&self) -> &'static str {
         match self {
             Self::ToolInvocationRequested(_) => "ToolInvocationRequested",
+            Self::ToolInvocationCancelled(_) => "ToolInvocationCancelled",
             Self::SynthesizeFinalAnswerRequested(_) => "SynthesizeFinalAnswerRequested",
         }
     }

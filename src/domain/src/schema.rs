@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use crate::id::{CommandId, ConversationId, EffectId, StepId};
 use crate::json::RawJson;
 use crate::limits::{MAX_ID_BYTES, MAX_STEP_ID_BYTES};
-use crate::{command, event, request};
+use crate::{command, event, ledger, request};
 
 macro_rules! text_schema {
     ($($id:ident, $pattern:expr, $max:expr;)*) => { $(
@@ -47,7 +47,7 @@ impl JsonSchema for RawJson {
 
 /// What a record is, and the schema of its payload.
 pub struct Described {
-    /// `command`, `event`, `request`.
+    /// `command`, `event`, `request`, `effect`.
     pub kind: &'static str,
     /// The bare name that `type` carries.
     pub name: &'static str,
@@ -66,11 +66,14 @@ pub fn all() -> Vec<Described> {
         "command" UserQueryReceived command::UserQuery;
         "command" UserHistoryReset command::HistoryReset;
         "command" PlanCancelRequested command::PlanCancelRequest;
+        "command" InvocationSettleRequested command::InvocationSettleRequest;
+        "command" RetryNowRequested command::RetryNowRequest;
         "event" UserQueryReceived event::UserQueryReceived;
         "event" PlanGenerated event::PlanGenerated;
         "event" ToolInvocationResulted event::ToolInvocationResulted;
         "event" ToolInvocationInDoubt event::ToolInvocationInDoubt;
         "event" InvocationSettled event::InvocationSettled;
+        "event" RetryAdvanced event::RetryAdvanced;
         "event" ApprovalRequested event::ApprovalRequested;
         "event" ApprovalRecorded event::ApprovalRecorded;
         "event" DeadlineExpired event::DeadlineExpired;
@@ -80,6 +83,9 @@ pub fn all() -> Vec<Described> {
         "event" UserHistoryReset event::UserHistoryReset;
         "event" CommandRefused event::CommandRefused;
         "request" ToolInvocationRequested request::ToolInvocationRequested;
+        "request" ToolInvocationCancelled request::ToolInvocationCancelled;
         "request" SynthesizeFinalAnswerRequested request::SynthesizeFinalAnswerRequested;
+        "effect" EffectReserved ledger::EffectReserved;
+        "effect" EffectCommitted ledger::EffectCommitted;
     }
 }

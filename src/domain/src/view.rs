@@ -269,6 +269,7 @@ fn step(
     let in_backoff = |now_ms: Millis| step.state == StepState::Ready && now_ms < step.not_before_ms;
     let status = match (&step.state, live) {
         (StepState::Done(_), _) => StepStatus::Done,
+        (StepState::Failed(error), _) if &*error.kind == "cancelled" => StepStatus::Cancelled,
         (StepState::Failed(_), _) => StepStatus::Failed,
         (StepState::Skipped, _) => StepStatus::Skipped,
         (StepState::InDoubt(_), _) => StepStatus::InDoubt,

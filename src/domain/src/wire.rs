@@ -10,9 +10,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::command::{Asked, Command, UserQuery};
+use crate::command::{Asked, Command, InvocationSettleRequest, QueryProblem, UserQuery};
 use crate::event::Event;
 use crate::id::{CommandId, ConversationId};
+use crate::ledger::Entry;
 use crate::request::Request;
 
 /// The fields of every record.
@@ -90,8 +91,6 @@ pub struct Meta {
     pub command: Option<CommandId>,
 }
 
-const COMMANDS: [&str; 3] = ["UserQueryReceived", "UserHistoryReset", "PlanCancelRequested"];
-
 /// Reads the envelope and checks that it belongs to `key`.
 ///
 /// # Errors
@@ -166,7 +165,7 @@ pub fn read_command(key: &[u8], value: &[u8]) -> Result<(Meta, Asked), Unreadabl
     let meta = meta(&envelope)?;
     let text = envelope.payload.get();
     let unknown = || Unreadable::UnknownType { kind: envelope.kind.to_string(), version: envelope.version };
-    if envelope.version != 1 || !COMMANDS.contains(&&*envelope.kind) {
+    if envelope.version != 1 {
         return Err(unknown());
     }
     let command = match &*envelope.kind {
@@ -175,6 +174,12 @@ pub fn read_command(key: &[u8], value: &[u8]) -> Result<(Meta, Asked), Unreadabl
         "PlanCancelRequested" => {
             Command::PlanCancelRequested(payload(&envelope, serde_json::from_str(text))?)
         }
+        "InvocationSettleRequested" => {
+            let request: InvocationSettleRequest = payload(&envelope, serde_json::from_str(text))?;
+            refuse(&envelope, request.problem())?;
+            Command::InvocationSettleRequested(request)
+        }
+        "RetryNowRequested" => Command::RetryNowRequested(payload(&envelope, serde_json::from_str(text))?),
         _ => return Err(unknown()),
     };
     let id = match &meta.command {
@@ -186,8 +191,13 @@ pub fn read_command(key: &[u8], value: &[u8]) -> Result<(Meta, Asked), Unreadabl
 
 fn query(envelope: &Envelope<'_>) -> Result<UserQuery, Unreadable> {
     let query: UserQuery = payload(envelope, serde_json::from_str(envelope.payload.get()))?;
-    match query.problem() {
-        None => Ok(query),
+    refuse(envelope, query.problem())?;
+    Ok(query)
+}
+
+fn refuse(envelope: &Envelope<'_>, problem: Option<QueryProblem>) -> Result<(), Unreadable> {
+    match problem {
+        None => Ok(()),
         Some(problem) => Err(Unreadable::BadPayload {
             kind: envelope.kind.to_string(),
             version: envelope.version,
@@ -209,6 +219,9 @@ pub fn read_request(value: &[u8]) -> Result<(Meta, Request), Unreadable> {
         ("ToolInvocationRequested", 1) => {
             Request::ToolInvocationRequested(payload(&envelope, serde_json::from_str(text))?)
         }
+        ("ToolInvocationCancelled", 1) => {
+            Request::ToolInvocationCancelled(payload(&envelope, serde_json::from_str(text))?)
+        }
         ("SynthesizeFinalAnswerRequested", 1) => {
             Request::SynthesizeFinalAnswerRequested(payload(&envelope, serde_json::from_str(text))?)
         }
@@ -220,6 +233,22 @@ pub fn read_request(value: &[u8]) -> Result<(Meta, Request), Unreadable> {
         }
     };
     Ok((meta, request))
+}
+
+/// Reads a record of `tool-effects`.
+///
+/// # Errors
+/// [`Unreadable`]: skipped by every reader.
+pub fn read_ledger(value: &[u8]) -> Result<(Meta, Entry), Unreadable> {
+    let envelope = parse(value)?;
+    let meta = meta(&envelope)?;
+    let text = envelope.payload.get();
+    let entry = match (&*envelope.kind, envelope.version) {
+        ("EffectReserved", 1) => Entry::EffectReserved(payload(&envelope, serde_json::from_str(text))?),
+        ("EffectCommitted", 1) => Entry::EffectCommitted(payload(&envelope, serde_json::from_str(text))?),
+        (kind, version) => return Err(Unreadable::UnknownType { kind: kind.to_owned(), version }),
+    };
+    Ok((meta, entry))
 }
 
 /// What is common to a record about to be written.
@@ -274,7 +303,7 @@ pub fn write_event(stamp: Stamp<'_>, event: &Event) -> Result<Vec<u8>, serde_jso
         };
     }
     each!(UserQueryReceived PlanGenerated ToolInvocationResulted ToolInvocationInDoubt InvocationSettled
-        ApprovalRequested ApprovalRecorded DeadlineExpired PlanFailed PlanCancelled FinalAnswerSynthesized
+        RetryAdvanced ApprovalRequested ApprovalRecorded DeadlineExpired PlanFailed PlanCancelled FinalAnswerSynthesized
         UserHistoryReset CommandRefused)
 }
 
@@ -288,6 +317,8 @@ pub fn write_command(stamp: Stamp<'_>, command: &Command) -> Result<Vec<u8>, ser
         Command::UserQueryReceived(body) => write(stamp, kind, version, body),
         Command::UserHistoryReset(body) => write(stamp, kind, version, body),
         Command::PlanCancelRequested(body) => write(stamp, kind, version, body),
+        Command::InvocationSettleRequested(body) => write(stamp, kind, version, body),
+        Command::RetryNowRequested(body) => write(stamp, kind, version, body),
     }
 }
 
@@ -298,6 +329,18 @@ pub fn write_command(stamp: Stamp<'_>, command: &Command) -> Result<Vec<u8>, ser
 pub fn write_request(stamp: Stamp<'_>, request: &Request) -> Result<Vec<u8>, serde_json::Error> {
     match request {
         Request::ToolInvocationRequested(body) => write(stamp, request.name(), 1, body),
+        Request::ToolInvocationCancelled(body) => write(stamp, request.name(), 1, body),
         Request::SynthesizeFinalAnswerRequested(body) => write(stamp, request.name(), 1, body),
+    }
+}
+
+/// Writes a ledger entry's record value.
+///
+/// # Errors
+/// Never for values built through this crate.
+pub fn write_ledger(stamp: Stamp<'_>, entry: &Entry) -> Result<Vec<u8>, serde_json::Error> {
+    match entry {
+        Entry::EffectReserved(body) => write(stamp, entry.name(), 1, body),
+        Entry::EffectCommitted(body) => write(stamp, entry.name(), 1, body),
     }
 }

@@ -11,12 +11,14 @@ pub const TRACEPARENT: &str = "traceparent";
 /// The pool of requests without a pool header.
 pub const DEFAULT_POOL: &str = "default";
 
-/// `command`, `event` or `request`: the middle of `ce_type`.
+/// `command`, `event`, `request` or `effect`: the middle of `ce_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
     Command,
     Event,
     Request,
+    /// A ledger entry.
+    Effect,
 }
 
 impl Family {
@@ -25,6 +27,7 @@ impl Family {
             Self::Command => "command",
             Self::Event => "event",
             Self::Request => "request",
+            Self::Effect => "effect",
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod contract;
 pub mod dead_letter;
 pub mod fakes;
 pub mod headers;
+pub mod in_hand;
 pub mod inbox;
 pub mod local;
 pub mod log;

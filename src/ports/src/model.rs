@@ -22,8 +22,18 @@ pub struct PlanRequest {
     pub history: Vec<Exchange>,
     /// What earlier versions of this turn's plan brought.
     pub results: Vec<StepReport>,
+    /// Tools that cannot be used now, because their circuit breaker is open.
+    pub down: Vec<ToolDown>,
     /// Time left, milliseconds.
     pub timeout_ms: u64,
+}
+
+/// A tool whose circuit breaker is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolDown {
+    pub tool: Arc<str>,
+    /// The error that opened it, in a sentence.
+    pub why: Arc<str>,
 }
 
 /// Why no plan or answer came.

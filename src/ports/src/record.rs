@@ -12,15 +12,18 @@ pub enum Topic {
     ToolInvocationRequests,
     SynthesisRequests,
     DeadLetterQueue,
+    /// The ledger of unsafe and reconcilable tools (`domain::ledger`).
+    ToolEffects,
 }
 
 impl Topic {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::UserCommands,
         Self::ConversationEvents,
         Self::ToolInvocationRequests,
         Self::SynthesisRequests,
         Self::DeadLetterQueue,
+        Self::ToolEffects,
     ];
 
     /// The name without prefix.
@@ -32,6 +35,7 @@ impl Topic {
             Self::ToolInvocationRequests => "tool-invocation-requests",
             Self::SynthesisRequests => "synthesis-requests",
             Self::DeadLetterQueue => "dead-letter-queue",
+            Self::ToolEffects => "tool-effects",
         }
     }
 

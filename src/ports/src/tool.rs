@@ -54,6 +54,17 @@ pub struct Call {
     pub timeout_ms: u64,
 }
 
+/// What a tool found out about an attempt whose outcome was lost.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Probe {
+    /// It took effect, with this result.
+    Done(RawJson),
+    /// It did not take effect and never will: it may be run again.
+    NotDone,
+    /// It cannot tell, now: why.
+    Unknown(Arc<str>),
+}
+
 /// Something that can be run.
 pub trait Tool: Send + Sync {
     fn spec(&self) -> &ToolSpec;
@@ -63,7 +74,16 @@ pub trait Tool: Send + Sync {
     ///
     /// # Errors
     /// [`ToolError`], `retryable` only where another attempt may help.
+    /// For an `unsafe` tool `retryable` also says that nothing was sent, and [`ToolError::in_doubt`] that it
+    /// cannot tell; any other error says that it knows it took no effect.
     fn call(&self, call: Call) -> BoxFuture<'_, Result<RawJson, ToolError>>;
+
+    /// Asks the service whether an earlier attempt at the effect `call.idempotency_key` took effect. Only for
+    /// `reconcilable` tools.
+    fn probe(&self, call: Call) -> BoxFuture<'_, Probe> {
+        let words = format!("the tool {} has no probe for {}", self.spec().name, call.idempotency_key);
+        Box::pin(std::future::ready(Probe::Unknown(words.into())))
+    }
 }
 
 /// All tools that plans may use. Also the domain's [`Toolbox`].

@@ -315,6 +315,7 @@ pub fn node(parts: Parts, roles: Roles, worker_name: &str) -> Started {
         entropy: entropy.clone(),
         placement: parts.arbiters,
         blocking: BlockingThreads::start(BLOCKING_THREADS),
+        in_hand: Arc::new(callboard_ports::in_hand::NoCrashes),
     };
     let node = callboard_actors::start(ports, roles, parts.limits, worker_name);
     Started { node, clock, entropy }

@@ -11,8 +11,8 @@ use crate::event::{
     Event, FinalAnswerSynthesized, PlanCancelled, PlanGenerated, TurnError, UserQueryReceived,
 };
 use crate::id::CommandId;
-use crate::limits::{MAX_ANSWER_BYTES, MAX_QUEUED_TURNS, MAX_VERSIONS};
-use crate::plan::{PlanReason, structure_problem};
+use crate::limits::{MAX_ANSWER_BYTES, MAX_DOUBTS, MAX_QUEUED_TURNS, MAX_VERSIONS};
+use crate::plan::{EffectClass, PlanReason, PlannedStep, structure_problem};
 use crate::time::Millis;
 use crate::wire::Readable;
 
@@ -48,6 +48,8 @@ pub enum Ignored {
     OtherAttempt,
     /// The step is not in the state that the event answers.
     NotAwaited,
+    /// A plan version while an effect of the turn is in doubt.
+    InDoubt,
 }
 
 impl Ignored {
@@ -65,6 +67,7 @@ impl Ignored {
             Self::StepEnded => "step_ended",
             Self::OtherAttempt => "other_attempt",
             Self::NotAwaited => "not_awaited",
+            Self::InDoubt => "in_doubt",
         }
     }
 }
@@ -108,6 +111,7 @@ fn fold(state: &mut State, record: &Recorded, event: &Event) -> Folded {
         Event::ToolInvocationResulted(body) => steps::resulted(state, record, body),
         Event::ToolInvocationInDoubt(body) => steps::in_doubt(state, record, body),
         Event::InvocationSettled(body) => steps::settled(state, record, body),
+        Event::RetryAdvanced(body) => steps::retry_advanced(state, record, body),
         Event::ApprovalRequested(body) => steps::approval_requested(state, record, body),
         Event::ApprovalRecorded(body) => steps::approval_recorded(state, record, body),
         Event::DeadlineExpired(body) => steps::expired(state, record, body),
@@ -193,7 +197,11 @@ pub(super) fn running<'a>(state: &'a mut State, record: &Recorded) -> Result<&'a
 
 fn planned(state: &mut State, record: &Recorded, body: &PlanGenerated) -> Folded {
     let clock = state.clock_ms;
+    let doubts = state.doubts().count();
     let turn = running(state, record)?;
+    if turn.plan().is_some_and(|plan| plan.doubts().next().is_some()) {
+        return Err(Ignored::InDoubt);
+    }
     let edit = body.reason == PlanReason::Edit && turn.phase == Phase::Acting;
     if !edit && !matches!(turn.phase, Phase::Planning(_)) || body.version != turn.version() + 1 {
         return Err(Ignored::OtherVersion);
@@ -202,6 +210,14 @@ fn planned(state: &mut State, record: &Recorded, body: &PlanGenerated) -> Folded
         return Err(Ignored::InvalidPlan);
     }
     turn.adopt(PlanVersion::of(body, clock, record.offset), clock);
+    let may_doubt =
+        |step: &&PlannedStep| matches!(step.policy.effect, EffectClass::Unsafe | EffectClass::Reconcilable);
+    if doubts + body.steps.iter().filter(may_doubt).count() > MAX_DOUBTS {
+        let words = format!(
+            "{doubts} steps of this conversation are in doubt; at most {MAX_DOUBTS} may be: settle them first"
+        );
+        turn.enter(Phase::Failing(TurnError::new("too_many_doubts", words)), clock);
+    }
     Ok(())
 }
 
@@ -264,6 +280,7 @@ fn close(
         received_ms: turn.received_ms,
         closed_ms: state.clock_ms,
         terminal_offset: record.offset,
+        loose: false,
     });
     start_next(state);
     Ok(())

@@ -2,6 +2,7 @@
 //! `apply` is the one total match that moves it, with `steps` for what concerns a single step.
 
 mod apply;
+mod late;
 mod state;
 mod steps;
 mod turn;

@@ -9,14 +9,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::turn::{PlanVersion, Turn};
+use super::turn::{PlanVersion, Step, StepState, Turn};
 use crate::event::TurnError;
 use crate::id::{CommandId, ConversationId};
 use crate::limits::{MAX_CLOSED_BYTES, MAX_CLOSED_TURNS, MAX_KNOWN_COMMANDS};
+use crate::plan::EffectClass;
 use crate::time::Millis;
 
 /// Version of the fold. Snapshots of another version are rebuilt from the log.
-pub const FOLD_VERSION: u32 = 1;
+pub const FOLD_VERSION: u32 = 2;
 
 /// How a turn stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,9 +57,27 @@ pub struct ClosedTurn {
     pub received_ms: Millis,
     pub closed_ms: Millis,
     pub terminal_offset: u64,
+    /// Whether one of its steps may yet be heard of: in doubt, or requested and not ended when the turn closed.
+    pub loose: bool,
 }
 
 impl ClosedTurn {
+    /// The steps that may yet be heard of, with their plan version. Only the newest version has any: the next
+    /// one comes when all steps have ended.
+    pub fn loose_steps(&self) -> impl Iterator<Item = (u32, &Step)> {
+        let plan = self.versions.last().into_iter();
+        plan.flat_map(|plan| plan.steps.iter().map(|step| (plan.version, step)))
+            .filter(|(_, step)| matches!(step.state, StepState::InDoubt(_)) || step.may_run(self.closed_ms))
+    }
+
+    /// Whether it must stay in the state whole: somebody has to say what came of it.
+    fn is_held(&self) -> bool {
+        self.loose
+            && self.loose_steps().any(|(_, step)| {
+                matches!(step.state, StepState::InDoubt(_)) || step.plan.policy.effect == EffectClass::Unsafe
+            })
+    }
+
     /// What it costs to keep, roughly: texts, arguments and results.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
@@ -95,6 +114,8 @@ pub struct State {
     /// Turns up to this number are outside the context of later ones (UserHistoryReset).
     pub context_floor: u32,
     pub blocked: Option<Blocked>,
+    /// How many of `closed` are loose.
+    pub loose: u32,
 }
 
 impl State {
@@ -111,6 +132,7 @@ impl State {
             known: VecDeque::new(),
             context_floor: 0,
             blocked: None,
+            loose: 0,
         }
     }
 
@@ -138,6 +160,35 @@ impl State {
         self.open.front()
     }
 
+    /// Every step in doubt, of open and of closed turns: the turn's number and command, the plan version.
+    pub fn doubts(&self) -> impl Iterator<Item = (u32, &CommandId, u32, &Step)> {
+        let closed = self.closed.iter().filter(|turn| turn.loose);
+        let closed = closed.map(|turn| (turn.number, &turn.command, &turn.versions));
+        let open = self.open.iter().map(|turn| (turn.number, &turn.command, &turn.versions));
+        closed.chain(open).flat_map(|(number, command, versions)| {
+            let plans = versions.last().into_iter();
+            plans.flat_map(move |plan| plan.doubts().map(move |step| (number, command, plan.version, step)))
+        })
+    }
+
+    /// The newest plan version of a turn in the state, open or closed, when it is `version`.
+    #[must_use]
+    pub fn plan_of(&self, command: &str, version: u32) -> Option<&PlanVersion> {
+        let open = self.open.iter().find(|turn| turn.command.as_str() == command).map(|turn| &turn.versions);
+        let closed = || self.closed.iter().rev().find(|turn| turn.command.as_str() == command);
+        let versions = open.or_else(|| closed().map(|turn| &turn.versions))?;
+        versions.last().filter(|plan| plan.version == version)
+    }
+
+    /// Looks again whether the closed turn at `at` is loose.
+    pub(super) fn recount_loose(&mut self, at: usize) {
+        let turn = &mut self.closed[at];
+        let loose = turn.loose_steps().next().is_some();
+        if std::mem::replace(&mut turn.loose, loose) != loose {
+            self.loose = if loose { self.loose + 1 } else { self.loose.saturating_sub(1) };
+        }
+    }
+
     pub(super) fn remember(&mut self, known: Known) {
         self.known.push_back(known);
         if self.known.len() > MAX_KNOWN_COMMANDS {
@@ -149,10 +200,18 @@ impl State {
 
     pub(super) fn archive(&mut self, turn: ClosedTurn) {
         self.closed.push_back(turn);
+        self.recount_loose(self.closed.len() - 1);
         let mut bytes: usize = self.closed.iter().map(ClosedTurn::size_bytes).sum();
+        // The newest stays in any case, and so does whatever has to be settled: their number has a bound of its own.
         while self.closed.len() > MAX_CLOSED_TURNS || (bytes > MAX_CLOSED_BYTES && self.closed.len() > 1) {
-            let oldest = self.closed.pop_front().expect("the loop's condition leaves at least one");
-            bytes -= oldest.size_bytes();
+            let newest = self.closed.len() - 1;
+            let Some(oldest) = self.closed.iter().take(newest).position(|turn| !turn.is_held()) else {
+                return;
+            };
+            if let Some(gone) = self.closed.remove(oldest) {
+                bytes -= gone.size_bytes();
+                self.loose -= u32::from(gone.loose);
+            }
         }
     }
 }

@@ -2,15 +2,16 @@
 //! step ends, `turn` moves the plan on.
 
 use super::apply::{Folded, Ignored, Recorded, learn, running};
+use super::late;
 use super::state::State;
-use super::turn::{StepState, Turn};
+use super::turn::{Step, StepState, Turn};
 use crate::event::{
-    Approval, ApprovalRecorded, ApprovalRequested, DeadlineExpired, InvocationSettled, Outcome, Settlement,
-    ToolError, ToolInvocationInDoubt, ToolInvocationResulted,
+    Approval, ApprovalRecorded, ApprovalRequested, DeadlineExpired, InvocationSettled, Outcome,
+    RetryAdvanced, Settlement, ToolError, ToolInvocationInDoubt, ToolInvocationResulted,
 };
 use crate::id::{EffectId, StepId};
 use crate::json::RawJson;
-use crate::limits::{MAX_ATTEMPTS, MAX_RESULT_BYTES, MAX_TURN_RESULTS_BYTES};
+use crate::limits::{MAX_ATTEMPTS, MAX_DOUBTS, MAX_RESULT_BYTES, MAX_TURN_RESULTS_BYTES};
 use crate::retry;
 
 /// The running turn and, in its current version, the step that has not ended.
@@ -33,7 +34,10 @@ fn open_step<'a>(
 
 pub(super) fn resulted(state: &mut State, record: &Recorded, body: &ToolInvocationResulted) -> Folded {
     let (clock, conversation) = (state.clock_ms, state.conversation.clone());
-    let turn = open_step(state, record, body.version, &body.step)?;
+    let turn = match open_step(state, record, body.version, &body.step) {
+        Err(Ignored::TurnNotRunning) => return late::resulted(state, record, body),
+        found => found?,
+    };
     let effect = EffectId {
         conversation,
         command: turn.command.clone(),
@@ -45,7 +49,7 @@ pub(super) fn resulted(state: &mut State, record: &Recorded, body: &ToolInvocati
     // A late success of an earlier attempt is as good as any; a late failure says nothing about this one.
     let current = match &body.outcome {
         Outcome::Ok(_) => body.attempt >= 1 && body.attempt <= step.attempt,
-        Outcome::Error(_) => body.attempt == step.attempt && !matches!(step.state, StepState::InDoubt(_)),
+        Outcome::Error(error) => body.attempt == step.attempt && !leaves_doubt(step, error),
     };
     if !current || step.state == StepState::Waiting {
         return Err(Ignored::OtherAttempt);
@@ -76,8 +80,14 @@ pub(super) fn resulted(state: &mut State, record: &Recorded, body: &ToolInvocati
     Ok(())
 }
 
+/// A doubt is closed by whoever knows: a final error does, one that only wishes to be retried does not, or a worker
+/// that took a lost answer for a failure would run the effect twice.
+pub(super) fn leaves_doubt(step: &Step, error: &ToolError) -> bool {
+    matches!(step.state, StepState::InDoubt(_)) && error.retryable
+}
+
 /// The error that an oversized result becomes.
-fn fits(used: usize, result: &RawJson) -> Option<ToolError> {
+pub(super) fn fits(used: usize, result: &RawJson) -> Option<ToolError> {
     let bytes = result.len_bytes();
     let words = if bytes > MAX_RESULT_BYTES {
         format!("the result has {bytes} bytes; at most {MAX_RESULT_BYTES} are allowed")
@@ -93,20 +103,39 @@ fn fits(used: usize, result: &RawJson) -> Option<ToolError> {
 }
 
 pub(super) fn in_doubt(state: &mut State, record: &Recorded, body: &ToolInvocationInDoubt) -> Folded {
-    let turn = open_step(state, record, body.version, &body.step)?;
+    let (clock, doubts) = (state.clock_ms, state.doubts().count());
+    let turn = match open_step(state, record, body.version, &body.step) {
+        Err(Ignored::TurnNotRunning) => return late::in_doubt(state, record, body),
+        found => found?,
+    };
     let step = turn.step_mut(body.version, &body.step).ok_or(Ignored::UnknownStep)?;
     if step.state != StepState::Ready || step.attempt != body.attempt {
         return Err(Ignored::OtherAttempt);
     }
-    step.state = StepState::InDoubt(body.reason.clone());
+    step.state = doubt(doubts, body);
+    turn.advance(clock);
     Ok(())
+}
+
+/// In doubt, or failed where as many are in doubt as may be: a plan is only adopted where there is room for the
+/// doubts of its unsafe steps, so that only foreign workers get here with other tools.
+pub(super) fn doubt(doubts: usize, body: &ToolInvocationInDoubt) -> StepState {
+    if doubts < MAX_DOUBTS {
+        return StepState::InDoubt(ToolError::in_doubt(&body.reason).message);
+    }
+    let words =
+        format!("its outcome is unknown ({}), and {MAX_DOUBTS} steps are in doubt already", body.reason);
+    StepState::Failed(ToolError::new("too_many_doubts", words, false))
 }
 
 pub(super) fn settled(state: &mut State, record: &Recorded, body: &InvocationSettled) -> Folded {
     let clock = state.clock_ms;
     // Known or not, the command has now had its say.
     let _ = learn(state, body.settle_command.as_ref(), record.offset);
-    let turn = open_step(state, record, body.version, &body.step)?;
+    let turn = match open_step(state, record, body.version, &body.step) {
+        Err(Ignored::TurnNotRunning) => return late::settled(state, record, body),
+        found => found?,
+    };
     let used = turn.results_bytes;
     let step = turn.step_mut(body.version, &body.step).ok_or(Ignored::UnknownStep)?;
     if !matches!(step.state, StepState::InDoubt(_)) || step.attempt != body.attempt {
@@ -120,6 +149,10 @@ pub(super) fn settled(state: &mut State, record: &Recorded, body: &InvocationSet
                 turn.results_bytes += result.len_bytes();
             }
         }
+        Settlement::NotDone if step.attempt >= MAX_ATTEMPTS => {
+            let words = format!("it was not done in {MAX_ATTEMPTS} attempts");
+            step.state = StepState::Failed(ToolError::new("not_done", words, false));
+        }
         Settlement::NotDone => {
             step.state = StepState::Ready;
             step.attempt += 1;
@@ -128,6 +161,18 @@ pub(super) fn settled(state: &mut State, record: &Recorded, body: &InvocationSet
         }
     }
     turn.advance(clock);
+    Ok(())
+}
+
+pub(super) fn retry_advanced(state: &mut State, record: &Recorded, body: &RetryAdvanced) -> Folded {
+    let clock = state.clock_ms;
+    let _ = learn(state, body.retry_command.as_ref(), record.offset);
+    let turn = open_step(state, record, body.version, &body.step)?;
+    let step = turn.step_mut(body.version, &body.step).ok_or(Ignored::UnknownStep)?;
+    if step.state != StepState::Ready || step.attempt != body.attempt || step.not_before_ms <= clock {
+        return Err(Ignored::NotAwaited);
+    }
+    step.not_before_ms = clock;
     Ok(())
 }
 

@@ -47,6 +47,20 @@ pub enum StepState {
 }
 
 impl StepState {
+    /// For sentences: the word that people read.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Ready => "running",
+            Self::AwaitingApproval => "awaiting approval",
+            Self::InDoubt(_) => "in doubt",
+            Self::Done(_) => "done",
+            Self::Failed(_) => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+
     /// Whether nothing more will happen to the step.
     #[must_use]
     pub fn has_ended(&self) -> bool {
@@ -95,6 +109,12 @@ impl Step {
         self.resolved.as_ref().unwrap_or(&self.plan.arguments)
     }
 
+    /// Whether an attempt may have been requested by `at_ms`: the log cannot tell.
+    #[must_use]
+    pub fn may_run(&self, at_ms: Millis) -> bool {
+        self.state == StepState::Ready && !self.plan.policy.needs_approval && at_ms >= self.not_before_ms
+    }
+
     /// When the step is given up.
     #[must_use]
     pub fn deadline_ms(&self) -> Millis {
@@ -119,6 +139,11 @@ impl PlanVersion {
     #[must_use]
     pub fn step(&self, id: &StepId) -> Option<&Step> {
         self.steps.iter().find(|step| step.plan.id == *id)
+    }
+
+    /// Steps whose outcome nobody knows.
+    pub fn doubts(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| matches!(step.state, StepState::InDoubt(_)))
     }
 
     pub(super) fn size_bytes(&self) -> usize {

@@ -33,7 +33,7 @@ fn reset(id: &str) -> Asked {
 
 /// Decides, appends and reads back; the event's name and the command that it is about.
 pub fn carry_out(state: &mut State, asked: &Asked) -> Option<(&'static str, CommandId)> {
-    match decide(state, asked, &Tools::default()) {
+    match decide(state, asked, &Tools::default(), 0) {
         Decision::Known => None,
         Decision::Append { command, event } => {
             let name = event.name();
@@ -52,7 +52,7 @@ fn a_known_command_is_known_whatever_its_type() {
     carry_out(&mut state, &reset("r1")).unwrap();
     for id in ["q1", "x1", "x2", "r1"] {
         for again in [question(id), cancel(id, "q1"), cancel(id, "never"), reset(id)] {
-            assert_eq!(decide(&state, &again, &Tools::default()), Decision::Known, "{again:?}");
+            assert_eq!(decide(&state, &again, &Tools::default(), 0), Decision::Known, "{again:?}");
         }
     }
 }
@@ -81,7 +81,7 @@ fn refusals_say_why() {
     carry_out(&mut state, &cancel("x1", "q1"));
     for (turn, code) in [("q1", "turn_not_open"), ("q9", "unknown_turn")] {
         let Decision::Append { event: Event::CommandRefused(refused), .. } =
-            decide(&state, &cancel("x2", turn), &Tools::default())
+            decide(&state, &cancel("x2", turn), &Tools::default(), 0)
         else {
             panic!("cancelling {turn} is refused")
         };
@@ -93,7 +93,7 @@ fn refusals_say_why() {
 #[test]
 fn a_question_carries_its_limits_and_hash_into_the_log() {
     let Decision::Append { event: Event::UserQueryReceived(accepted), .. } =
-        decide(&State::new(conversation()), &question("q1"), &Tools::default())
+        decide(&State::new(conversation()), &question("q1"), &Tools::default(), 0)
     else {
         panic!("a question is accepted")
     };

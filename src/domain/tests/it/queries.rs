@@ -80,7 +80,7 @@ fn whatever_is_let_in_fits_a_record_as_command_and_as_event() {
             causation_id: &"x".repeat(128),
         };
         let Decision::Append { event, .. } =
-            decide(&State::new(conversation.clone()), &asked, &Tools::default())
+            decide(&State::new(conversation.clone()), &asked, &Tools::default(), 0)
         else {
             panic!("a new question is accepted")
         };

@@ -113,7 +113,7 @@ fn endings_that_are_no_answers() {
         glance(failed.state(), START_MS),
         ("failed".into(), vec!["failed 1".into(), "cancelled 1".into()])
     );
-    let mut script = Script::one(vec![step(&[], &[]), step(&[0], &[])]);
+    let mut script = Script::one(vec![step(&[], &[]), step(&[0], &[Reply::Silent])]);
     script.acts.push((200, Act::Cancel(0)));
     let cancelled = World::ran(script, &[0]);
     assert_eq!(

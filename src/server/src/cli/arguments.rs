@@ -77,6 +77,8 @@ pub enum Command {
     Cancel(CancelArgs),
     /// Clear the context of a conversation's later turns
     Reset(OneConversation),
+    /// Kill things while a plan runs, and see that it goes on
+    Demo(super::demo::DemoArgs),
     /// Check configuration, data folder, Kafka, topics and models
     Doctor(DoctorArgs),
     /// Show the configuration

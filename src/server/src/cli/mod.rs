@@ -6,9 +6,10 @@ mod actors;
 mod arguments;
 mod ask;
 mod chat;
-mod client;
+pub(crate) mod client;
 mod config_show;
 mod conversation;
+mod demo;
 mod dlq;
 mod doctor;
 mod events;
@@ -45,6 +46,7 @@ pub fn run(cli: &Cli) -> Outcome {
         Command::Dlq(command) => dlq::run(global, command),
         Command::Cancel(args) => conversation::cancel(global, args),
         Command::Reset(args) => conversation::reset(global, args),
+        Command::Demo(args) => demo::run(global, args),
         Command::Doctor(args) => doctor::run(global, args),
         Command::Config(ConfigCommand::Show) => config_show::run(global),
     }

@@ -79,6 +79,8 @@ pub const KEYS: &[Key] = &[
     key("limits.history_turns", Kind::Number),
     key("telemetry.json", Kind::Switch),
     key("telemetry.filter", Kind::Text),
+    key("demo.counter_url", Kind::Text),
+    key("demo.question", Kind::Text),
 ];
 
 /// The table's entry for a path.

@@ -1,6 +1,7 @@
 //! Configuration: what can be set (`keys`), where settings come from (`sources`), how they are put together
 //! (`load`) and how they are shown (`show`). Everything else in this crate sees only [`Config`].
 
+mod demo;
 mod keys;
 mod load;
 mod settings;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use demo::DemoSettings;
 pub use load::{ConfigError, Loaded, load};
 pub use settings::{
     ApiKeys, Brokers, EnginePart, FsyncMode, GroupProtocol, HttpSettings, KafkaSettings, LimitSettings,
@@ -50,6 +52,7 @@ pub struct Config {
     pub turns: TurnSettings,
     pub limits: LimitSettings,
     pub telemetry: TelemetrySettings,
+    pub demo: DemoSettings,
 }
 
 impl Default for Config {
@@ -70,6 +73,7 @@ impl Default for Config {
             turns: TurnSettings::default(),
             limits: LimitSettings::default(),
             telemetry: TelemetrySettings::default(),
+            demo: DemoSettings::default(),
         }
     }
 }

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::problem::Problem;
-use crate::config::Config;
+use crate::config::{Config, DemoSettings};
 
 /// The node and what HTTP needs beside it.
 pub struct Running {
@@ -33,6 +33,8 @@ pub struct Rules {
     /// SHA-256 of each key, with its owner: comparing digests takes the same time whatever was sent.
     keys: Vec<(String, [u8; 32])>,
     pub allow_chaos: bool,
+    /// The demo that the page shows.
+    pub demo: DemoSettings,
     /// Whether conversations are served here; a worker shows only itself.
     pub conversations: bool,
 }
@@ -46,6 +48,7 @@ impl Rules {
             allowed_hosts: config.http.allowed_hosts.clone(),
             keys: config.http.api_keys.0.iter().map(|(name, key)| (name.clone(), digest(key))).collect(),
             allow_chaos: config.allow_chaos,
+            demo: config.demo.clone(),
             conversations,
         }
     }

@@ -87,7 +87,10 @@ fn conversation_routes(config: &mut web::ServiceConfig) {
         .service(resource(&of("/replay"), GET, get().to(conversation::replay)))
         .service(resource("/admin/v1/dead-letters", GET, get().to(admin::dead_letters)))
         .service(resource("/admin/v1/dead-letters/{id}", GET, get().to(admin::one_dead_letter)));
-    for path in ["/", "/app.js", "/app.css"] {
+    for path in page::paths() {
         config.service(resource(path, GET, get().to(page::page)));
     }
+    config
+        .service(resource("/page.json", GET, get().to(page::about)))
+        .service(resource("/page/counts", GET, get().to(page::counts)));
 }

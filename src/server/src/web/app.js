@@ -1,6 +1,11 @@
-// The page: a conversation named in the address, its turns, the newest plan live, and the actor tree.
-// Everything is written with textContent: nothing that a model says becomes markup.
+// The page: a conversation named in the address, its turns, the newest plan live, and the other views.
+// `server.js` talks to the server, `plan.js` and `tree.js` draw, `kill.js` is the view of a server with --allow-chaos.
 "use strict";
+
+import { call, link, sleep, start } from "./server.js";
+import { element, plannedBy, stepCard, words } from "./plan.js";
+import { draw } from "./tree.js";
+import * as kill from "./kill.js";
 
 const $ = (id) => document.getElementById(id);
 const POLL_MS = 300;
@@ -9,43 +14,11 @@ const WAIT_S = 20;
 let conversation = "";
 let pending = null;
 let view = 0;
-
-function element(tag, className, text) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
+let shown = "chat";
 
 function complain(words) {
   $("error").textContent = words || "";
   $("error").hidden = !words;
-}
-
-async function call(path, options = {}) {
-  const headers = { ...(options.headers || {}) };
-  const key = sessionStorage.getItem("callboard-key");
-  if (key) headers["X-Api-Key"] = key;
-  let response;
-  try {
-    response = await fetch(path, { ...options, headers });
-  } catch {
-    throw new Error("The server does not answer. It may be starting again; what it accepted is safe.");
-  }
-  if (response.status === 401) {
-    const given = window.prompt("This server asks for a key:");
-    if (given) {
-      sessionStorage.setItem("callboard-key", given.trim());
-      return call(path, options);
-    }
-  }
-  const body = await response.json().catch(() => ({}));
-  if (!response.ok) {
-    const error = new Error(body.detail || body.title || `The server answered ${response.status}.`);
-    error.status = response.status;
-    throw error;
-  }
-  return body;
 }
 
 const of = (rest) => `/v1/conversations/${encodeURIComponent(conversation)}${rest}`;
@@ -60,10 +33,8 @@ function open(id, push) {
   view += 1;
   pending = null;
   $("conversation").textContent = id;
-  const url = new URL(location.href);
-  url.search = id ? `?c=${encodeURIComponent(id)}` : "";
-  url.hash = "";
-  if (push) history.pushState(null, "", url);
+  if (push) history.pushState(null, "", address());
+  if (shown === "kill" && id) kill.enter(id);
   $("turns").replaceChildren();
   $("steps").replaceChildren();
   $("plan-status").textContent = "";
@@ -155,7 +126,7 @@ async function ask(message) {
 // The same key never makes a second turn, so that asking again is safe.
 async function retry(item, body, headers, mine) {
   for (let pause = 1000; mine === view; pause = Math.min(pause * 2, 15000)) {
-    await new Promise((resolve) => setTimeout(resolve, pause));
+    await sleep(pause);
     try {
       const turn = await call("/v1/chat", { method: "POST", body, headers });
       if (mine !== view) return;
@@ -183,7 +154,7 @@ async function follow(item, command, mine) {
       if (turn.status !== "pending") return done(item, turn, mine);
     } catch (error) {
       if (error.status && error.status !== 503) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 1000));
+      await sleep(1000);
     }
   }
 }
@@ -201,83 +172,65 @@ function done(item, turn, mine) {
 async function watch(item, mine) {
   while (pending === item && mine === view) {
     await showPlan(mine).catch(() => {});
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    await sleep(POLL_MS);
   }
-}
-
-function brief(value) {
-  if (value === null || value === undefined) return "";
-  return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 async function showPlan(mine) {
   const plan = await call(of("/plan"));
   if (mine !== view) return;
-  $("plan-status").textContent = plan.status;
+  $("plan-status").textContent = words(plan.status);
   $("plan-status").className = `badge ${plan.status}`;
-  const by = plan.planner ? `planned by ${plan.planner.provider}${plan.planner.model ? " " + plan.planner.model : ""}` : "no plan yet";
-  $("planner").textContent = `Turn ${plan.turn}, ${by}${plan.versions > 1 ? `, version ${plan.version} of ${plan.versions}` : ""}`;
-  $("steps").replaceChildren(...plan.steps.map((step) => {
-    const item = element("li");
-    const head = element("div", "head");
-    head.append(element("strong", "", `${step.id}: ${step.tool}`), element("span", `badge ${step.status}`, step.status));
-    item.append(head);
-    item.append(element("div", "detail", brief(step.arguments)));
-    if (step.depends_on.length) item.append(element("div", "detail", `after ${step.depends_on.join(", ")}`));
-    if (step.attempts > 1) item.append(element("div", "detail", `attempt ${step.attempts}`));
-    if (step.result !== null) item.append(element("div", "detail done", brief(step.result)));
-    if (step.error) item.append(element("div", "detail error", `${step.error.kind}: ${step.error.message}`));
-    return item;
-  }));
-}
-
-function branch(actor) {
-  const item = element("li");
-  const name = actor.path === "/" ? "/" : actor.path.split("/").pop();
-  const line = element("div");
-  line.append(element("strong", "", name), " ", element("span", "hint", actor.kind), " ", element("span", "badge", actor.state));
-  const mailbox = actor.mailbox.capacity ? ` mailbox ${actor.mailbox.depth}/${actor.mailbox.capacity}` : "";
-  const restarts = actor.restarts ? ` restarts ${actor.restarts}` : "";
-  line.append(element("span", "hint", mailbox + restarts));
-  item.append(line);
-  if (actor.work !== null) item.append(element("div", "detail", brief(actor.work)));
-  if (actor.children.length) {
-    const list = element("ul");
-    list.append(...actor.children.map(branch));
-    item.append(list);
-  }
-  return item;
+  $("planner").textContent = plannedBy(plan);
+  $("steps").replaceChildren(...plan.steps.map(stepCard));
 }
 
 async function showTree() {
   if ($("actors").hidden) return;
   try {
-    $("tree").replaceChildren(branch(await call("/admin/v1/actors")));
+    draw($("tree"), [await call("/admin/v1/actors")], null, true);
+    $("actors-error").hidden = true;
   } catch (error) {
-    $("tree").replaceChildren(element("li", "error", error.message));
+    $("actors-error").textContent = error.message;
+    $("actors-error").hidden = false;
   }
 }
 
-function show(actors) {
-  $("chat").hidden = actors;
-  $("actors").hidden = !actors;
-  $("show-chat").setAttribute("aria-pressed", String(!actors));
-  $("show-actors").setAttribute("aria-pressed", String(actors));
-  if (actors) showTree(); else $("message").focus();
+const VIEWS = ["chat", "actors", "kill"];
+
+function show(name, push) {
+  for (const each of VIEWS) {
+    $(each).hidden = each !== name;
+    $(`show-${each}`).setAttribute("aria-pressed", String(each === name));
+  }
+  shown = name;
+  if (push) history.replaceState(null, "", address());
+  if (name === "kill") {
+    if (!conversation) open(randomId(), true);
+    else kill.enter(conversation);
+  } else {
+    kill.leave();
+  }
+  if (name === "actors") showTree();
+  if (name === "chat" && push && conversation) reload().catch(() => {});
 }
 
-async function showReady() {
-  let ready = false;
-  let why = "The server does not answer.";
-  try {
-    const response = await fetch("/readyz");
-    const body = await response.json();
-    ready = body.ready;
-    why = (body.waiting_for || []).join("; ");
-  } catch { /* said by `why` */ }
-  $("ready").textContent = ready ? "ready" : "not ready";
+function address() {
+  const url = new URL(location.href);
+  url.search = "";
+  url.hash = "";
+  if (conversation) url.searchParams.set("c", conversation);
+  if (shown !== "chat") url.searchParams.set("view", shown);
+  return url;
+}
+
+function showReady() {
+  const ready = link.state === "up";
+  $("ready").textContent = { up: "ready", gone: "gone", "not-ready": "not ready", unknown: "…" }[link.state];
   $("ready").className = `badge ${ready ? "ready" : "not-ready"}`;
-  $("ready").title = ready ? "" : why;
+  $("ready").title = link.state === "gone" ? "The server does not answer." : link.why;
+  $("show-kill").hidden = !link.about?.allow_chaos;
+  if (ready && shown === "kill" && !link.about?.allow_chaos) show("chat", true);
 }
 
 $("ask").addEventListener("submit", (event) => {
@@ -300,15 +253,26 @@ $("cancel").addEventListener("click", async () => {
     complain(error.message);
   }
 });
-$("new").addEventListener("click", () => { open("", true); $("message").focus(); });
-$("show-chat").addEventListener("click", () => show(false));
-$("show-actors").addEventListener("click", () => show(true));
+$("new").addEventListener("click", () => {
+  if (shown === "kill") return open(randomId(), true);
+  open("", true);
+  show("chat", true);
+  $("message").focus();
+});
+for (const each of VIEWS) $(`show-${each}`).addEventListener("click", () => show(each, true));
 for (const example of document.querySelectorAll(".example")) {
   example.addEventListener("click", () => { $("message").value = example.textContent; $("ask").requestSubmit(); });
 }
-const fromAddress = () => new URL(location.href).searchParams.get("c") || decodeURIComponent(location.hash.slice(1));
-window.addEventListener("popstate", () => open(fromAddress(), false));
+
+function fromAddress() {
+  const asked = new URL(location.href).searchParams;
+  open(asked.get("c") || decodeURIComponent(location.hash.slice(1)), false);
+  const name = asked.get("view");
+  show(VIEWS.includes(name) ? name : "chat", false);
+}
+
+window.addEventListener("popstate", fromAddress);
+link.addEventListener("change", showReady);
 setInterval(showTree, TREE_MS);
-setInterval(showReady, 5000);
-showReady();
-open(fromAddress(), false);
+start();
+fromAddress();

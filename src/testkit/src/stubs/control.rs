@@ -23,6 +23,9 @@ pub(super) struct Control {
 #[derive(Debug, Default)]
 struct Levers {
     delay: Duration,
+    answer_delay: Duration,
+    /// Whether reading is answered without those delays.
+    quick_reads: bool,
     always: Option<u16>,
     next: VecDeque<u16>,
     requests: VecDeque<Received>,
@@ -34,6 +37,7 @@ struct Levers {
 /// What is to become of a request, fixed when it arrives.
 pub(super) struct Orders {
     pub(super) delay: Duration,
+    pub(super) answer_delay: Duration,
     pub(super) fail_with: Option<u16>,
 }
 
@@ -52,9 +56,12 @@ impl Control {
         if levers.requests.len() == KEPT_REQUESTS {
             levers.requests.pop_front();
         }
+        let quick = levers.quick_reads && request.route().0 == "GET";
         levers.requests.push_back(request);
         let fail_with = levers.next.pop_front().or(levers.always);
-        (Orders { delay: levers.delay, fail_with }, InFlight(self))
+        let (delay, answer_delay) =
+            if quick { Default::default() } else { (levers.delay, levers.answer_delay) };
+        (Orders { delay, answer_delay, fail_with }, InFlight(self))
     }
 
     /// Waits for as long as answers are held back.
@@ -71,6 +78,14 @@ impl Control {
         self.levers().delay = delay;
     }
 
+    pub(super) fn set_answer_delay(&self, delay: Duration) {
+        self.levers().answer_delay = delay;
+    }
+
+    pub(super) fn set_quick_reads(&self) {
+        self.levers().quick_reads = true;
+    }
+
     pub(super) fn fail_next(&self, requests: usize, status: u16) {
         self.levers().next.extend(std::iter::repeat_n(status, requests));
     }
@@ -84,6 +99,7 @@ impl Control {
         levers.always = None;
         levers.next.clear();
         levers.delay = Duration::ZERO;
+        levers.answer_delay = Duration::ZERO;
         drop(levers);
         self.set_held(false);
     }

@@ -1,11 +1,12 @@
 //! Stub services on random loopback ports: what tools and models call, under the test's control.
 //!
 //! [`Weather`] and [`Exchange`] have the shapes of Open-Meteo and Frankfurter, [`Ollama`] and [`OpenAi`]
-//! those of the model servers. Each is a [`Stub`] underneath: it can be slow, held back or failing, and it
+//! those of the model servers; [`Counter`] counts effects from outside. Each is a [`Stub`] underneath: it can be slow, held back or failing, and it
 //! counts and keeps what it was asked. `server` is the HTTP part, `control` the levers, `model` what a model
 //! says next.
 
 mod control;
+mod counter;
 mod exchange;
 mod model;
 mod ollama;
@@ -14,6 +15,7 @@ mod request;
 mod server;
 mod weather;
 
+pub use counter::{Counter, Executions};
 pub use exchange::Exchange;
 pub use model::ModelServer;
 pub use ollama::Ollama;

@@ -42,7 +42,11 @@ pub struct Stub {
 
 impl Stub {
     pub(super) fn start(name: &str, answer: Answer, fault: Fault) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        Self::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), name, answer, fault)
+    }
+
+    pub(super) fn listen(address: SocketAddr, name: &str, answer: Answer, fault: Fault) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -73,6 +77,17 @@ impl Stub {
     /// Every request that arrives from now on is answered this much later.
     pub fn delay(&self, delay: Duration) {
         self.control.set_delay(delay);
+    }
+
+    /// Every request that arrives from now on is acted upon at once and its answer kept back this long: for a
+    /// caller that dies between an effect and hearing of it.
+    pub fn delay_answer(&self, delay: Duration) {
+        self.control.set_answer_delay(delay);
+    }
+
+    /// From now on GET is answered at once, whatever the delays: for a service that is slow to act and quick to tell.
+    pub fn quick_reads(&self) {
+        self.control.set_quick_reads();
     }
 
     /// Holds every answer back until [`Self::release`]: for a test that does something while a call is under
@@ -158,10 +173,12 @@ impl Service {
         let (orders, _in_flight): (_, InFlight<'_>) = self.control.arrived(received.clone());
         tokio::time::sleep(orders.delay).await;
         self.control.released().await;
-        match orders.fail_with {
+        let reply = match orders.fail_with {
             Some(status) => Reply::new(status, (self.fault)(status)),
             None => (self.answer)(&received),
-        }
+        };
+        tokio::time::sleep(orders.answer_delay).await;
+        reply
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use callboard_testkit::stubs::{Exchange, Ollama, OpenAi, Stub, Weather};
+use callboard_testkit::stubs::{Counter, Exchange, Ollama, OpenAi, Stub, Weather};
 use callboard_testkit::wait;
 use serde_json::{Value, json};
 
@@ -12,11 +12,16 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// A client as small as can be, so that the testkit needs no HTTP client: one request, one connection.
 fn call(stub: &Stub, method: &str, target: &str, body: &str) -> (u16, Value) {
+    call_with(stub, method, target, "", body)
+}
+
+/// With more header lines, each with its line end.
+fn call_with(stub: &Stub, method: &str, target: &str, headers: &str, body: &str) -> (u16, Value) {
     let mut stream = TcpStream::connect(stub.address()).unwrap();
     write!(
         stream,
         "{method} {target} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\nauthorization: Bearer sk-test\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+         content-type: application/json\r\n{headers}content-length: {}\r\n\r\n{body}",
         stub.address(),
         body.len()
     )
@@ -152,4 +157,62 @@ fn what_is_kept_is_bounded_and_a_stopped_stub_refuses() {
     let address = exchange.address();
     drop(exchange);
     assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn a_counter_tells_how_often_each_key_was_executed() {
+    let counter = Counter::start().unwrap();
+    let post =
+        |key: &str| call_with(&counter, "POST", "/any/path", &format!("idempotency-key: {key}\r\n"), "{}");
+    assert_eq!(post("a:1:1:s1"), (200, json!({"n": 1})));
+    assert_eq!(post("a:1:1:s1"), (200, json!({"n": 2})));
+    assert_eq!(post("a:1:1:s2"), (200, json!({"n": 1})));
+    assert_eq!(call(&counter, "POST", "/any/path", "{}").0, 400, "an effect without a key cannot be counted");
+
+    assert_eq!(get(&counter, "/deposits/a:1:1:s3").0, 404);
+    assert_eq!(call(&counter, "PUT", "/deposits/a%3A1%3a1:s3", r#"{"amount":1}"#).1["n"], 1);
+    let (status, found) = get(&counter, "/deposits/a:1:1:s3");
+    assert_eq!((status, &found["document"]), (200, &json!({"amount": 1})));
+    assert_eq!(call(&counter, "PUT", "/deposits/a:1:1:s3", r#"{"amount":2}"#).1["document"]["amount"], 1);
+
+    let (_, report) = get(&counter, "/counts");
+    assert_eq!(report, json!({"calls": {"a:1:1:s1": 2, "a:1:1:s2": 1}, "deposits": {"a:1:1:s3": 2}}));
+    assert_eq!(counter.counts().values().sum::<u64>(), 5);
+    assert_eq!((counter.executions("a:1:1:s3"), counter.executions("nobody")), (2, 0));
+}
+
+#[test]
+fn a_caller_may_die_before_an_effect_or_after_it() {
+    let counter = Counter::start().unwrap();
+    let send_and_hang_up = |key: &str| {
+        let mut stream = TcpStream::connect(counter.address()).unwrap();
+        write!(stream, "POST / HTTP/1.1\r\nhost: h\r\nidempotency-key: {key}\r\ncontent-length: 0\r\n\r\n")
+            .unwrap();
+        stream
+    };
+    counter.delay(Duration::from_secs(60));
+    let caller = send_and_hang_up("before");
+    wait::until(SOON, "the call under way", || counter.in_flight() == 1).unwrap();
+    drop(caller);
+    wait::until(SOON, "the call to end with its caller", || counter.in_flight() == 0).unwrap();
+    assert_eq!(counter.executions("before"), 0);
+
+    counter.heal();
+    counter.delay_answer(Duration::from_secs(60));
+    let caller = send_and_hang_up("after");
+    wait::until(SOON, "the effect", || counter.executions("after") == 1).unwrap();
+    drop(caller);
+    wait::until(SOON, "the call to end with its caller", || counter.in_flight() == 0).unwrap();
+    assert_eq!(counter.executions("after"), 1);
+}
+
+#[test]
+fn a_full_counter_refuses_and_forgets_nothing() {
+    let counter = Counter::start().unwrap();
+    let document = format!("\"{}\"", "x".repeat(7 << 20));
+    let full = (0..40).find(|n| call(&counter, "PUT", &format!("/deposits/k{n}"), &document).0 == 507);
+    let full = full.expect("128 MiB are reached with documents of 7 MiB each");
+    assert_eq!(counter.counts().len(), full);
+    assert_eq!(call(&counter, "PUT", "/deposits/k0", &document).0, 200, "a known key takes no room");
+    assert_eq!(counter.executions("k0"), 2);
 }

@@ -27,6 +27,7 @@ pub fn request(message: &str) -> PlanRequest {
         agent: Arc::from("default"),
         history: Vec::new(),
         results: Vec::new(),
+        down: Vec::new(),
         timeout_ms: 20_000,
     }
 }

@@ -45,7 +45,10 @@ impl Sweep {
 fn keep_ms(topic: Topic, retention: Retention) -> Option<i64> {
     match topic {
         Topic::UserCommands => Some(retention.user_commands_ms),
-        Topic::ToolInvocationRequests | Topic::SynthesisRequests => Some(retention.requests_ms),
+        // What a request asked for is only started while the request may be: the ledger is of no use without it.
+        Topic::ToolInvocationRequests | Topic::SynthesisRequests | Topic::ToolEffects => {
+            Some(retention.requests_ms)
+        }
         Topic::DeadLetterQueue => Some(retention.dead_letters_ms),
         Topic::ConversationEvents => None,
     }

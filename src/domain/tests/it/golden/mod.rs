@@ -4,6 +4,7 @@
 //! rewritten: a type that changes its form gets a new version with files of its own. `CREATE_GOLDEN=1` writes
 //! those that do not exist yet, and nothing else.
 
+mod effects;
 mod values;
 
 use std::collections::BTreeSet;
@@ -34,6 +35,7 @@ fn written(body: &Body) -> Vec<u8> {
         Body::Command(command) => wire::write_command(stamp, command),
         Body::Event(event) => wire::write_event(stamp, event),
         Body::Request(request) => wire::write_request(stamp, request),
+        Body::Effect(entry) => wire::write_ledger(stamp, entry),
     }
     .unwrap();
     bytes.push(b'\n');
@@ -49,6 +51,7 @@ fn read(like: &Body, bytes: &[u8]) -> Body {
             Readable::Unknown { kind, version } => panic!("{kind} version {version} is not known any more"),
         },
         Body::Request(_) => Body::Request(wire::read_request(bytes).unwrap().1),
+        Body::Effect(_) => Body::Effect(wire::read_ledger(bytes).unwrap().1),
     }
 }
 
@@ -73,18 +76,25 @@ fn every_type_has_a_record_and_every_record_a_value() {
     let values: BTreeSet<String> =
         values::all().iter().map(|(name, body)| format!("{}/{name}.json", body.kind())).collect();
     let mut stored = BTreeSet::new();
-    for kind in ["command", "event", "request"] {
+    for kind in ["command", "event", "request", "effect"] {
         for entry in std::fs::read_dir(folder().join(kind)).unwrap() {
             stored.insert(format!("{kind}/{}", entry.unwrap().file_name().to_str().unwrap()));
         }
     }
     assert_eq!(stored, values);
-    let commands =
-        ["UserQueryReceived", "UserHistoryReset", "PlanCancelRequested"].map(|name| ("command", name));
-    let requests =
-        ["ToolInvocationRequested", "SynthesizeFinalAnswerRequested"].map(|name| ("request", name));
+    let commands = [
+        "UserQueryReceived",
+        "UserHistoryReset",
+        "PlanCancelRequested",
+        "InvocationSettleRequested",
+        "RetryNowRequested",
+    ]
+    .map(|name| ("command", name));
+    let requests = ["ToolInvocationRequested", "ToolInvocationCancelled", "SynthesizeFinalAnswerRequested"]
+        .map(|name| ("request", name));
+    let effects = ["EffectReserved", "EffectCommitted"].map(|name| ("effect", name));
     let events = Event::NAMES.iter().map(|name| ("event", *name));
-    for (kind, name) in events.chain(commands).chain(requests) {
+    for (kind, name) in events.chain(commands).chain(requests).chain(effects) {
         let path = format!("{kind}/{name}.json");
         assert!(stored.contains(&path), "{path} is missing");
         let text = std::fs::read_to_string(folder().join(&path)).unwrap();

@@ -7,6 +7,7 @@ use callboard_domain::event::{
     ToolError, ToolInvocationInDoubt, ToolInvocationResulted, TurnError, TurnLimits, UserHistoryReset,
     UserQueryReceived,
 };
+use callboard_domain::ledger::Entry;
 use callboard_domain::plan::{Backoff, EffectClass, OnFailure, PlanReason, PlannedStep, StepPolicy, Then};
 use callboard_domain::request::{
     Exchange, ReplyTo, Request, StepReport, SynthesizeFinalAnswerRequested, ToolInvocationRequested,
@@ -18,6 +19,7 @@ pub enum Body {
     Command(Command),
     Event(Event),
     Request(Request),
+    Effect(Entry),
 }
 
 impl Body {
@@ -26,6 +28,7 @@ impl Body {
             Self::Command(_) => "command",
             Self::Event(_) => "event",
             Self::Request(_) => "request",
+            Self::Effect(_) => "effect",
         }
     }
 }
@@ -35,14 +38,14 @@ pub fn all() -> Vec<(&'static str, Body)> {
     let plans = planning().into_iter().chain(invoking()).chain(settling()).chain(ending());
     let events = plans.map(|(name, event)| (name, Body::Event(event)));
     let requests = requests().into_iter().map(|(name, request)| (name, Body::Request(request)));
-    commands.chain(events).chain(requests).collect()
+    commands.chain(events).chain(requests).chain(super::effects::all()).collect()
 }
 
-fn json(text: &str) -> RawJson {
+pub fn json(text: &str) -> RawJson {
     RawJson::parse(text).unwrap()
 }
 
-fn id(text: &str) -> CommandId {
+pub fn id(text: &str) -> CommandId {
     CommandId::new(text).unwrap()
 }
 

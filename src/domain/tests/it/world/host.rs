@@ -56,7 +56,7 @@ impl Host {
     pub fn decide(&mut self, commands: &[Asked], now: Millis, tools: &Tools) -> Option<(CommandId, Event)> {
         loop {
             let asked = commands.get(self.commands_done)?;
-            match decide(&self.state, asked, tools) {
+            match decide(&self.state, asked, tools, now) {
                 Decision::Known => {
                     self.commands_done += 1;
                     self.awaited_until_ms = None;
@@ -82,6 +82,7 @@ impl Host {
             let until = match effect {
                 Effect::AskPlanner { until_ms, .. }
                 | Effect::Invoke { until_ms, .. }
+                | Effect::CancelInvocation { until_ms, .. }
                 | Effect::Synthesize { until_ms, .. } => until_ms + 1_000,
                 Effect::Append { .. } => now + self.lag_ms + READ_BACK_MS,
             };

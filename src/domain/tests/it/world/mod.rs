@@ -41,7 +41,7 @@ pub fn query(text: &str) -> UserQuery {
 /// The event that accepts question 0.
 pub fn received(tools: &Tools) -> Event {
     let asked = Asked { id: turn_id(0), command: Command::UserQueryReceived(query("question 0")) };
-    match decide(&State::new(conversation()), &asked, tools) {
+    match decide(&State::new(conversation()), &asked, tools, 0) {
         Decision::Append { event, .. } => event,
         Decision::Known => unreachable!("nothing is known yet"),
     }

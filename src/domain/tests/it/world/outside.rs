@@ -33,6 +33,18 @@ pub fn answer(effect: &Effect, state: &State, script: &Script, tools: &Tools, no
             let scripted = step_of(turn_of(script, command), *version, step);
             invoked(command, *version, step, *attempt, &wanted.arguments, scripted, now)
         }
+        Effect::CancelInvocation { command, version, step, attempt, .. } => {
+            let event = Event::ToolInvocationResulted(ToolInvocationResulted {
+                version: *version,
+                step: step.clone(),
+                attempt: *attempt,
+                outcome: Outcome::Error(ToolError::new("cancelled", "its turn has ended", false)),
+                worker: "w1".into(),
+                started_at: rfc3339(now).into(),
+                finished_at: rfc3339(now).into(),
+            });
+            vec![(30, command.clone(), event)]
+        }
         Effect::Synthesize { command, version, .. } => {
             let (after, answer): (u64, Arc<str>) = match turn_of(script, command).answering {
                 Answering::After(ms) => (ms, format!("the answer to {command} by plan {version}").into()),

@@ -1,0 +1,148 @@
+//! One process of Callboard: killed, frozen and started again under the same name, port and data folder.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use callboard_testkit::process::{Launch, Process};
+
+/// Lines of output kept in memory; all of them are in the member's file.
+const KEPT_LINES: usize = 200;
+
+/// What a process does in the installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    Serve,
+    Tools,
+    Synthesis,
+}
+
+impl Role {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Serve => "serve",
+            Self::Tools => "tool worker",
+            Self::Synthesis => "synthesis worker",
+        }
+    }
+}
+
+/// A process and how to start it again.
+#[derive(Debug)]
+pub struct Member {
+    pub name: String,
+    pub role: Role,
+    pub url: String,
+    pub data: PathBuf,
+    launch: Launch,
+    process: Mutex<Option<Process>>,
+    paused: AtomicBool,
+    /// Exit codes of processes that ended without being told to.
+    exits: Mutex<BTreeMap<String, u32>>,
+}
+
+impl Member {
+    /// Nothing runs yet; [`Self::start`] does it.
+    pub fn new(name: &str, role: Role, url: String, data: PathBuf, launch: Launch) -> Self {
+        Self {
+            name: name.to_owned(),
+            role,
+            url,
+            data,
+            launch: launch.keep_lines(KEPT_LINES),
+            process: Mutex::new(None),
+            paused: AtomicBool::new(false),
+            exits: Mutex::default(),
+        }
+    }
+
+    /// Starts it; whatever ran before is killed.
+    pub fn start(&self) -> Result<()> {
+        let mut process = self.process();
+        *process = None;
+        *process = Some(self.launch.clone().start()?);
+        self.paused.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// SIGKILL, and started again at once.
+    pub fn kill(&self) -> Result<()> {
+        self.start()
+    }
+
+    /// SIGKILL for good.
+    pub fn end(&self) {
+        *self.process() = None;
+    }
+
+    /// SIGTERM; gives the exit code.
+    pub fn stop(&self, within: Duration) -> Result<Option<i32>> {
+        let taken = self.process().take();
+        let Some(process) = taken else { return Ok(None) };
+        process.sigterm()?;
+        Ok(process.wait_exit(within)?.code())
+    }
+
+    pub fn pause(&self) -> Result<()> {
+        if let Some(process) = &*self.process() {
+            process.sigstop()?;
+            self.paused.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    pub fn resume(&self) -> Result<()> {
+        if self.paused.swap(false, Ordering::Relaxed)
+            && let Some(process) = &*self.process()
+        {
+            process.sigcont()?;
+        }
+        Ok(())
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was started and not ended for good.
+    pub fn is_on(&self) -> bool {
+        self.process().is_some()
+    }
+
+    /// Starts it again where it ended by itself, as any service manager would; gives how it ended.
+    pub fn revive(&self) -> Result<Option<String>> {
+        let ended = {
+            let process = self.process();
+            let Some(process) = &*process else { return Ok(None) };
+            if process.is_running() {
+                return Ok(None);
+            }
+            let status = process.wait_exit(Duration::from_secs(1))?;
+            status.code().map_or_else(|| status.to_string(), |code| format!("exit code {code}"))
+        };
+        *self.exits.lock().unwrap_or_else(PoisonError::into_inner).entry(ended.clone()).or_default() += 1;
+        self.start()?;
+        Ok(Some(ended))
+    }
+
+    /// How often it ended by itself, by how.
+    pub fn exits(&self) -> BTreeMap<String, u32> {
+        self.exits.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.process().as_ref().map(Process::pid)
+    }
+
+    /// Its last words.
+    pub fn tail(&self) -> String {
+        self.process().as_ref().map(Process::tail).unwrap_or_default()
+    }
+
+    fn process(&self) -> MutexGuard<'_, Option<Process>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,166 @@
+//! What a demo needs around the server: a temporary folder, a service outside that executes and counts, and Kafka
+//! where it is wanted. All of it ends with the [`Stage`].
+
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::time::Duration;
+
+use callboard_testkit::kafka::{Cluster, ClusterOptions};
+use callboard_testkit::ports::free_port;
+use callboard_testkit::process::Launch;
+use callboard_testkit::stubs::Counter;
+use callboard_testkit::unique_name;
+use tempfile::TempDir;
+
+use super::child::Child;
+use super::narrator::Narrator;
+use crate::cli::Failure;
+
+/// Steps of a demo's plan: enough to kill in the middle of more than one.
+pub const STEPS: usize = 5;
+/// A call that was cut off is looked into this long after the last moment at which it could have been started.
+const TOOL_TIMEOUT_MS: u64 = 2_000;
+/// What a person's own settings are called; a demo wants none of them.
+const SETTINGS: [&str; 7] = [
+    "KAFKA_BROKERS",
+    "KAFKA_BOOTSTRAP_SERVERS",
+    "OLLAMA_HOST",
+    "OPENAI_API_KEY",
+    "WEATHER_API_KEY",
+    "CALLBOARD_SERVER",
+    "CALLBOARD_API_KEY",
+];
+
+/// What carries the topics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogChoice {
+    Embedded,
+    /// A broker of the demo's own.
+    OwnKafka,
+    /// Somebody's brokers; the demo's topics have a prefix of their own and stay there.
+    Brokers(String),
+}
+
+/// What is to be set up.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    pub log: LogChoice,
+    /// Where the server listens; a free port where nothing is said.
+    pub listen: Option<SocketAddr>,
+    /// How long the service takes before it executes a deposit, and again before it answers.
+    pub slow: Duration,
+    /// Whether the page shows the demo.
+    pub with_page: bool,
+}
+
+/// Everything that a demo runs on.
+pub struct Stage {
+    pub child: Child,
+    pub counter: Counter,
+    pub cluster: Option<Cluster>,
+    /// Before every topic, on Kafka.
+    pub prefix: String,
+    /// After the others: they write to it until they are gone.
+    _folder: TempDir,
+}
+
+impl Stage {
+    /// Sets it all up and starts the server.
+    ///
+    /// # Errors
+    /// What cannot be started, and why.
+    pub fn set(wanted: &Wanted, narrator: &mut Narrator) -> Result<Self, Failure> {
+        let folder = tempfile::Builder::new().prefix("callboard-demo-").tempdir().map_err(Failure::job)?;
+        let counter = Counter::start().map_err(Failure::job)?;
+        counter.quick_reads();
+        counter.delay(wanted.slow);
+        counter.delay_answer(wanted.slow);
+        narrator.tell(
+            "start",
+            &format!("a service outside at {} takes deposits, slowly, and counts them", counter.url()),
+        );
+        let cluster = (wanted.log == LogChoice::OwnKafka).then(|| {
+            narrator.tell("start", "Apache Kafka, one broker …");
+            Cluster::start(ClusterOptions::default()).map_err(Failure::job)
+        });
+        let cluster = cluster.transpose()?;
+        let prefix = unique_name("demo") + ".";
+        let brokers = match (&wanted.log, &cluster) {
+            (LogChoice::Brokers(list), _) => Some(list.clone()),
+            (_, Some(cluster)) => Some(cluster.bootstrap()),
+            _ => None,
+        };
+        let address = wanted.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
+        let config = config(&counter, brokers.as_deref().map(|list| (list, prefix.as_str())), wanted.with_page);
+        let launch = launch(&folder, &config, address)?;
+        let child = Child::start(launch, address)?;
+        let log = match &brokers {
+            Some(list) => format!("topics {prefix}* on Kafka at {list}"),
+            None => format!("embedded log in {}", folder.path().join("data").display()),
+        };
+        let (pid, url) = (child.pid(), child.url().to_owned());
+        narrator.tell("start", &format!("`callboard serve` is process {pid} at {url}, {log}"));
+        Ok(Self { child, counter, cluster, prefix, _folder: folder })
+    }
+
+    /// Ends the server in order, then everything else.
+    pub async fn strike(self) {
+        self.child.stop().await;
+        drop(self);
+    }
+}
+
+/// The question: its plan is [`STEPS`] deposits, one after the other.
+#[must_use]
+pub fn question(counter_url: &str) -> String {
+    let steps: Vec<String> = (1..=STEPS).map(|n| format!("deposit coin {n} at {counter_url}")).collect();
+    steps.join(" then ")
+}
+
+/// An address that is free now: `preferred`, or any.
+#[must_use]
+pub fn address_near(preferred: u16) -> SocketAddr {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, preferred));
+    match TcpListener::bind(address) {
+        Ok(_) => address,
+        Err(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())),
+    }
+}
+
+/// The server's `callboard.toml`.
+fn config(counter: &Counter, kafka: Option<(&str, &str)>, with_page: bool) -> String {
+    let url = counter.url();
+    let mut text = format!(
+        "planner.order = [\"builtin\"]\n\n\
+         [tools.deposit]\nbase_url = {url:?}\nallow = [{url:?}]\ntimeout_ms = {TOOL_TIMEOUT_MS}\n"
+    );
+    if let Some((brokers, prefix)) = kafka {
+        // Everything is written before it can be lost, and a demo is one broker or somebody's own.
+        let _ = write!(
+            text,
+            "\n[kafka]\nbrokers = {brokers:?}\ntopic_prefix = {prefix:?}\ncreate_topics = true\n"
+        );
+    }
+    if with_page {
+        let _ = write!(text, "\n[demo]\ncounter_url = {url:?}\nquestion = {:?}\n", question(&url));
+    }
+    text
+}
+
+fn launch(folder: &TempDir, config: &str, address: SocketAddr) -> Result<Launch, Failure> {
+    let file = folder.path().join("callboard.toml");
+    std::fs::write(&file, config).map_err(Failure::job)?;
+    let program = std::env::current_exe().map_err(Failure::job)?;
+    let mut launch = Launch::new(program)
+        .folder(folder.path())
+        .args(["serve", "--allow-chaos", "--listen", &address.to_string(), "--config"])
+        .arg(file)
+        .arg("--data-dir")
+        .arg(folder.path().join("data"));
+    let of_this_shell = std::env::vars_os().map(|(name, _)| name);
+    let foreign = of_this_shell.filter(|name| name.to_string_lossy().starts_with("CALLBOARD__"));
+    for name in SETTINGS.iter().map(std::ffi::OsString::from).chain(foreign) {
+        launch = launch.env_remove(name);
+    }
+    Ok(launch)
+}
