@@ -36,6 +36,8 @@ pub struct PlannerPool {
     addr: Addr<Self>,
     ending: EndingCell,
     waiting: VecDeque<AskPlan>,
+    /// Those that found the queue full: at most one for each live conversation.
+    refused: VecDeque<oneshot::Sender<Result<PlanGenerated, ModelError>>>,
     calls: usize,
     /// Calls end with the pool: their askers ask the next one.
     tasks: Vec<AbortHandle>,
@@ -49,7 +51,16 @@ impl Drop for PlannerPool {
 
 impl PlannerPool {
     pub fn new(path: String, shared: Arc<Shared>, addr: Addr<Self>, ending: EndingCell) -> Self {
-        Self { path, shared, addr, ending, waiting: VecDeque::new(), calls: 0, tasks: Vec::new() }
+        Self {
+            path,
+            shared,
+            addr,
+            ending,
+            waiting: VecDeque::new(),
+            refused: VecDeque::new(),
+            calls: 0,
+            tasks: Vec::new(),
+        }
     }
 
     fn start_calls(&mut self) {
@@ -93,9 +104,13 @@ impl Handler<AskPlan> for PlannerPool {
     type Result = ();
 
     fn handle(&mut self, message: AskPlan, _: &mut Self::Context) {
-        // Beyond the queue's bound the reply is dropped, and the asker comes back after its pause.
         if self.waiting.len() < self.shared.limits.planner_queue {
             self.waiting.push_back(message);
+        } else {
+            // Beyond the bound only the asker is remembered. Dropping its reply, as soon as there is room, makes it ask
+            // again; dropped at once it would ask at once.
+            self.shared.metrics.refused("planner_queue");
+            self.refused.push_back(message.reply);
         }
         self.start_calls();
     }
@@ -106,6 +121,7 @@ impl Handler<CallOver> for PlannerPool {
 
     fn handle(&mut self, _: CallOver, _: &mut Self::Context) {
         self.calls = self.calls.saturating_sub(1);
+        self.refused.pop_front();
         self.start_calls();
     }
 }
@@ -115,6 +131,7 @@ impl Handler<Show> for PlannerPool {
 
     fn handle(&mut self, _: Show, _: &mut Self::Context) -> Self::Result {
         let mut view = ActorView::new(&self.path, "planner_pool", "running", crate::limits::HOST_MAILBOX);
+        view.mailbox.depth = self.waiting.len();
         view.work = serde_json::json!({ "calls": self.calls, "waiting": self.waiting.len() });
         Box::pin(async move { view })
     }
@@ -130,3 +147,5 @@ impl Handler<Kill> for PlannerPool {
         self.ending.die_as_told(message.how, &self.path, context)
     }
 }
+
+crate::supervise::answers_ping!(PlannerPool);

@@ -1,9 +1,7 @@
 //! What the actors of a node share: ports, limits, metrics, directory.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-
-use actix::Addr;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use callboard_domain::event::Event;
 use callboard_domain::id::{CommandId, ConversationId};
@@ -21,11 +19,14 @@ use callboard_ports::snapshot::SnapshotStore;
 use callboard_ports::tool::ToolRegistry;
 use tokio::sync::watch;
 
+use crate::breaker::Breakers;
 use crate::directory::Directory;
-use crate::guardian::Guardian;
+use crate::fenced::FencedSnapshots;
+use crate::gauges::Gauges;
 use crate::limits::Limits;
-use crate::node::Fatal;
+use crate::node::{Fatal, Root};
 use crate::observe::Metrics;
+use crate::tenure::Tenure;
 
 /// The world as the actors see it.
 #[derive(Clone)]
@@ -55,18 +56,23 @@ pub struct Roles {
     pub history: Option<PathBuf>,
 }
 
-/// Everything that is the same for all actors of one node.
+/// Everything that is the same for all actors of one node. A clone shares all of it.
+#[derive(Clone)]
 pub struct Shared {
     pub ports: Ports,
     pub limits: Limits,
     pub metrics: Arc<Metrics>,
     pub directory: Arc<Directory>,
+    pub breakers: Arc<Breakers>,
+    pub gauges: Arc<Gauges>,
     /// This process in events' `worker` fields.
     pub worker_name: Arc<str>,
-    /// The root of the tree, while there is one.
-    pub guardian: Mutex<Option<Addr<Guardian>>>,
+    /// The root of the tree.
+    pub root: Arc<Mutex<Root>>,
     /// Why the node cannot go on.
     pub fatal: watch::Sender<Option<Fatal>>,
+    /// The membership that the lanes of a group share; nobody else has one.
+    pub tenure: Option<Arc<Tenure>>,
 }
 
 /// About whom and because of what a record is written.
@@ -79,8 +85,32 @@ pub struct About<'a> {
 }
 
 impl Shared {
+    /// The same for the lanes of one membership: when it is over, nothing that they do counts any more.
+    pub fn during(&self, tenure: &Arc<Tenure>) -> Arc<Self> {
+        let mut during = self.clone();
+        let snapshots = FencedSnapshots { store: self.ports.snapshots.clone(), tenure: tenure.clone() };
+        during.ports.snapshots = Arc::new(snapshots);
+        during.directory = Arc::new(self.directory.during(tenure));
+        during.tenure = Some(tenure.clone());
+        Arc::new(during)
+    }
+
+    pub fn root(&self) -> MutexGuard<'_, Root> {
+        self.root.lock().expect("no holder of this lock panics")
+    }
+
+    /// Whether the membership that this is shared by is over: its successor does all that is left.
+    pub fn is_over(&self) -> bool {
+        self.tenure.as_ref().is_some_and(|tenure| tenure.is_over())
+    }
+
     /// The node cannot go on; the first reason counts.
     pub fn fail(&self, fatal: Fatal) {
+        if self.is_over() {
+            // A membership that is over is fenced by its own successor.
+            tracing::info!(%fatal, "not so: this part of the node has a successor");
+            return;
+        }
         self.fatal.send_if_modified(|known| {
             let first = known.is_none();
             if first {

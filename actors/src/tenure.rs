@@ -10,8 +10,6 @@ use callboard_ports::log::{LogError, TailControl};
 use callboard_ports::record::Topic;
 use futures_util::future::BoxFuture;
 
-use crate::node::Fatal;
-use crate::shared::Shared;
 use crate::supervise::Life;
 use crate::window::Window;
 
@@ -83,15 +81,6 @@ impl Tenure {
         windows.iter().filter_map(Weak::upgrade).for_each(|window| window.revoke());
         if let Some(tail) = &self.tail {
             (0..self.partitions).for_each(|partition| tail.unassign(partition));
-        }
-    }
-
-    /// The membership was fenced: fatal, unless it has ended meanwhile and was fenced by its own successor.
-    pub fn fenced(&self, shared: &Shared, reason: String) {
-        if self.is_over() {
-            tracing::info!(reason, "a membership that is over was fenced by its successor");
-        } else {
-            shared.fail(Fatal::Fenced(reason));
         }
     }
 }

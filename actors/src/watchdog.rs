@@ -66,8 +66,15 @@ mod tests {
     const BOUNDS: WatchBounds =
         WatchBounds { tick: Duration::from_millis(250), wedged_after: Duration::from_secs(4) };
 
+    const NOBODY: [usize; 0] = [];
+
     /// Ticks `times` times, `tick_ms` apart.
-    fn ticks(dog: &mut Watchdog, now_ms: &mut u64, (times, tick_ms): (u32, u64), answered: &[bool]) -> Vec<usize> {
+    fn ticks(
+        dog: &mut Watchdog,
+        now_ms: &mut u64,
+        (times, tick_ms): (u32, u64),
+        answered: &[bool],
+    ) -> Vec<usize> {
         let mut wedged = Vec::new();
         for _ in 0..times {
             *now_ms += tick_ms;
@@ -79,10 +86,10 @@ mod tests {
     #[test]
     fn who_is_silent_for_the_whole_bound_is_wedged_and_its_successor_starts_from_nothing() {
         let (mut dog, mut now_ms) = (Watchdog::new(BOUNDS, 2, 0), 0);
-        assert_eq!(ticks(&mut dog, &mut now_ms, (15, 250), &[true, false]), []);
+        assert_eq!(ticks(&mut dog, &mut now_ms, (15, 250), &[true, false]), NOBODY);
         assert_eq!(dog.silence(), Duration::from_millis(3_750));
         assert_eq!(ticks(&mut dog, &mut now_ms, (1, 250), &[true, false]), [1]);
-        assert_eq!(ticks(&mut dog, &mut now_ms, (15, 250), &[true, false]), []);
+        assert_eq!(ticks(&mut dog, &mut now_ms, (15, 250), &[true, false]), NOBODY);
         assert_eq!(ticks(&mut dog, &mut now_ms, (1, 250), &[true, false]), [1], "the successor too");
     }
 
@@ -90,19 +97,19 @@ mod tests {
     fn an_answer_restarts_the_count() {
         let (mut dog, mut now_ms) = (Watchdog::new(BOUNDS, 1, 0), 0);
         for _ in 0..10 {
-            assert_eq!(ticks(&mut dog, &mut now_ms, (15, 250), &[false]), []);
-            assert_eq!(ticks(&mut dog, &mut now_ms, (1, 250), &[true]), []);
+            assert_eq!(ticks(&mut dog, &mut now_ms, (15, 250), &[false]), NOBODY);
+            assert_eq!(ticks(&mut dog, &mut now_ms, (1, 250), &[true]), NOBODY);
         }
     }
 
     #[test]
     fn a_watchdog_that_is_late_itself_restarts_every_count() {
         let (mut dog, mut now_ms) = (Watchdog::new(BOUNDS, 3, 0), 0);
-        assert_eq!(ticks(&mut dog, &mut now_ms, (15, 250), &[false, false, true]), []);
+        assert_eq!(ticks(&mut dog, &mut now_ms, (15, 250), &[false, false, true]), NOBODY);
         // SIGSTOP for 20 s: nobody could have answered.
-        assert_eq!(ticks(&mut dog, &mut now_ms, (1, 20_000), &[false, false, false]), []);
+        assert_eq!(ticks(&mut dog, &mut now_ms, (1, 20_000), &[false, false, false]), NOBODY);
         assert_eq!(dog.silence(), Duration::ZERO);
-        assert_eq!(ticks(&mut dog, &mut now_ms, (15, 250), &[false, true, true]), []);
+        assert_eq!(ticks(&mut dog, &mut now_ms, (15, 250), &[false, true, true]), NOBODY);
         assert_eq!(ticks(&mut dog, &mut now_ms, (1, 250), &[false, true, true]), [0], "and then it counts");
     }
 
@@ -110,7 +117,7 @@ mod tests {
     fn a_little_late_counts_as_one_tick_only() {
         let (mut dog, mut now_ms) = (Watchdog::new(BOUNDS, 1, 0), 0);
         // A starved machine: sixteen ticks of a second each, as many as of a quarter.
-        assert_eq!(ticks(&mut dog, &mut now_ms, (15, 1_000), &[false]), []);
+        assert_eq!(ticks(&mut dog, &mut now_ms, (15, 1_000), &[false]), NOBODY);
         assert_eq!(ticks(&mut dog, &mut now_ms, (1, 1_000), &[false]), [0]);
     }
 }

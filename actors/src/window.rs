@@ -1,11 +1,22 @@
 //! A window over one partition of an inbox: what has been taken and is not yet done. The committed position is the
-//! lowest offset not done; too much in hand pauses the partition.
+//! lowest offset not done; too much in hand pauses the partition. A window that [`keeps notes`](Window::noting) says in the
+//! commit's metadata which later offsets are done too ([`notes`]), so that one long call does not make a restart repeat
+//! the short ones behind it.
+
+mod notes;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use callboard_domain::planted::{self, Defect};
 use callboard_ports::inbox::{Committed, InboxControl};
 use callboard_ports::record::Topic;
+
+use crate::gauges::Progress;
+
+use crate::limits::COMMIT_LATER_EVERY;
+use crate::observe::Metrics;
+use notes::Done;
 
 /// What a window may hold before its partition pauses.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +32,10 @@ struct Inner<T> {
     /// Offset behind the last one taken.
     taken: u64,
     committed: u64,
+    /// What is done from `committed` on, where notes are kept.
+    done: Done,
+    /// Done since the last commit.
+    unsaid: usize,
     paused: bool,
     revoked: bool,
 }
@@ -31,6 +46,8 @@ pub struct Window<T> {
     partition: u32,
     bounds: WindowBounds,
     control: Arc<dyn InboxControl>,
+    notes: bool,
+    counted: Option<(Arc<Metrics>, &'static str)>,
     inner: Mutex<Inner<T>>,
 }
 
@@ -47,29 +64,58 @@ impl<T: Clone> Window<T> {
             bytes: 0,
             taken: committed,
             committed,
+            done: Done::default(),
+            unsaid: 0,
             paused: false,
             revoked: false,
         };
-        Self { topic, partition, bounds, control, inner: Mutex::new(inner) }
+        Self { topic, partition, bounds, control, notes: false, counted: None, inner: Mutex::new(inner) }
+    }
+
+    /// Keeps notes of what is done out of order, beginning with those of whoever committed last.
+    pub fn noting(mut self, committed: Option<&Committed>) -> Self {
+        self.notes = true;
+        let inner = self.inner.get_mut().expect("no holder of this lock panics");
+        if let Some(position) = committed {
+            inner.done = Done::parse(&position.metadata, position.next_offset);
+        }
+        self
+    }
+
+    /// Counts its pauses as refusals of `what`.
+    pub fn counted(mut self, metrics: Arc<Metrics>, what: &'static str) -> Self {
+        self.counted = Some((metrics, what));
+        self
     }
 
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner<T>> {
         self.inner.lock().expect("no holder of this lock panics")
     }
 
-    /// Takes an entry in hand. False when the offset was taken before (a redelivery within the assignment).
+    /// Takes an entry in hand. False when the offset was taken before (a redelivery within the assignment), or done by
+    /// whoever had the partition before.
     pub fn take(&self, offset: u64, entry: T, bytes: usize) -> bool {
         let mut inner = self.inner();
         if offset < inner.taken {
             return false;
         }
         inner.taken = offset + 1;
+        if inner.done.holds(offset) {
+            self.say(&mut inner);
+            return false;
+        }
         inner.open.insert(offset, (entry, bytes));
         inner.bytes += bytes;
+        if planted::is(Defect::CommitTooEarly) {
+            self.commit(&mut inner, offset + 1);
+        }
         let full = inner.open.len() >= self.bounds.entries || inner.bytes >= self.bounds.bytes;
-        if full && !inner.paused && !inner.revoked {
+        if full && !inner.paused && !inner.revoked && !planted::is(Defect::NeverPause) {
             inner.paused = true;
             self.control.pause(self.partition);
+            if let Some((metrics, what)) = &self.counted {
+                metrics.refused(what);
+            }
         }
         true
     }
@@ -80,19 +126,54 @@ impl<T: Clone> Window<T> {
         let mut inner = self.inner();
         let Some((_, bytes)) = inner.open.remove(&offset) else { return };
         inner.bytes -= bytes;
-        let low = inner.open.keys().next().copied().unwrap_or(inner.taken);
-        if low > inner.committed && !inner.revoked {
-            inner.committed = low;
-            self.control.commit(
-                self.topic,
-                self.partition,
-                Committed { next_offset: low, metadata: String::new() },
-            );
+        if self.notes {
+            inner.done.add(offset);
         }
+        inner.unsaid += 1;
+        self.say(&mut inner);
         let relaxed = inner.open.len() <= self.bounds.entries / 2 && inner.bytes <= self.bounds.bytes / 2;
         if relaxed && inner.paused && !inner.revoked {
             inner.paused = false;
             self.control.resume(self.partition);
+        }
+    }
+
+    /// Commits what there is to say: a lower mark that moved at once, notes alone now and then.
+    fn say(&self, inner: &mut Inner<T>) {
+        let low = inner.open.keys().next().copied().unwrap_or(inner.taken);
+        if low > inner.committed || (self.notes && inner.unsaid >= COMMIT_LATER_EVERY) {
+            self.commit(inner, low);
+        }
+    }
+
+    fn commit(&self, inner: &mut Inner<T>, low: u64) {
+        if inner.revoked {
+            return;
+        }
+        inner.committed = low;
+        inner.unsaid = 0;
+        inner.done.forget_below(low);
+        let metadata = inner.done.written(low);
+        self.control.commit(self.topic, self.partition, Committed { next_offset: low, metadata });
+    }
+
+    /// As [`Self::revoke`], after saying what was done since the last commit: what is committed before the partition is
+    /// handed over counts.
+    pub fn hand_over(&self) {
+        let mut inner = self.inner();
+        if self.notes && inner.unsaid > 0 {
+            let low = inner.open.keys().next().copied().unwrap_or(inner.taken);
+            self.commit(&mut inner, low);
+        }
+        inner.revoked = true;
+    }
+
+    /// Says what was done since the last commit.
+    pub fn write_down(&self) {
+        let mut inner = self.inner();
+        if self.notes && inner.unsaid > 0 {
+            let low = inner.open.keys().next().copied().unwrap_or(inner.taken);
+            self.commit(&mut inner, low);
         }
     }
 
@@ -128,6 +209,13 @@ impl<T: Clone> Window<T> {
     }
 }
 
+impl<T: Clone + Send> Progress for Window<T> {
+    fn done_below(&self) -> Option<u64> {
+        let inner = self.inner();
+        (!inner.revoked).then_some(inner.committed)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
@@ -144,7 +232,8 @@ mod tests {
 
     impl InboxControl for Spy {
         fn commit(&self, _: Topic, _: u32, position: Committed) {
-            self.0.lock().unwrap().push(format!("commit {}", position.next_offset));
+            let said = format!("commit {} {}", position.next_offset, position.metadata);
+            self.0.lock().unwrap().push(said.trim_end().to_owned());
         }
         fn committed(&self, _: Topic, _: u32) -> BoxFuture<'_, Result<Option<Committed>, LogError>> {
             Box::pin(async { Ok(None) })
@@ -176,5 +265,31 @@ mod tests {
         window.take(10, (), 1);
         window.done(10);
         assert_eq!(*spy.0.lock().unwrap(), ["pause", "resume", "commit 10"]);
+    }
+
+    #[test]
+    fn notes_say_what_is_done_behind_a_long_call_and_the_next_owner_skips_it() {
+        let spy = Arc::new(Spy::default());
+        let bounds = WindowBounds { entries: 1_000, bytes: 1_000 };
+        let window = Window::new(Topic::UserCommands, 0, 0, bounds, spy.clone()).noting(None);
+        (0..40).for_each(|offset| assert!(window.take(offset, (), 1)));
+        (1..35).for_each(|offset| window.done(offset));
+        let said = spy.0.lock().unwrap().clone();
+        assert_eq!(said, ["commit 0 done=1+16", "commit 0 done=1+32"], "now and then, not for each");
+        window.done(36);
+        window.hand_over();
+        window.done(37);
+        assert_eq!(spy.0.lock().unwrap()[2..], ["commit 0 done=1+34,1+1"]);
+
+        let next = Arc::new(Spy::default());
+        let committed = Committed { next_offset: 0, metadata: "done=1+34,1+1".into() };
+        let window = Window::new(Topic::UserCommands, 0, 0, bounds, next.clone()).noting(Some(&committed));
+        let taken: Vec<u64> = (0..40).filter(|offset| window.take(*offset, (), 1)).collect();
+        assert_eq!(taken, [0, 35, 37, 38, 39]);
+        assert!(next.0.lock().unwrap().is_empty());
+        window.done(0);
+        window.done(35);
+        window.done(38);
+        assert_eq!(*next.0.lock().unwrap(), ["commit 35 done=1+1", "commit 37"]);
     }
 }

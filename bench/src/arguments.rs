@@ -16,6 +16,10 @@ pub struct Bench {
 pub enum Job {
     /// Kill anything at random under load, then judge what the log holds
     Chaos(ChaosArgs),
+    /// Ask for a hundred times what the workers can do, and watch memory
+    Flood(FloodArgs),
+    /// Kill with much on disk and measure the way back
+    Recover(RecoverArgs),
     /// Count effects by idempotency key, for others to call
     Counter(CounterArgs),
 }
@@ -41,6 +45,23 @@ impl LogKind {
     }
 }
 
+/// What chaos may break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Breakable {
+    /// SIGKILL of the serving process
+    Serve,
+    /// SIGKILL of a tool worker process
+    Tools,
+    /// SIGKILL of the synthesis worker process
+    Synthesis,
+    /// Any actor, through the endpoint
+    Actor,
+    /// SIGKILL of a broker
+    Broker,
+    /// SIGSTOP of any process for 20 s
+    Freeze,
+}
+
 #[derive(Debug, Clone, Args)]
 pub struct ChaosArgs {
     /// What carries the topics
@@ -61,6 +82,9 @@ pub struct ChaosArgs {
     /// Mean seconds between two faults
     #[arg(long, value_name = "S", default_value_t = 5.0)]
     pub pace: f64,
+    /// Break only these [default: everything that there is]
+    #[arg(long, value_name = "WHAT,…", value_delimiter = ',', value_enum)]
+    pub only: Vec<Breakable>,
     /// Seconds that everything may take to come to rest after the last fault
     #[arg(long, value_name = "S", default_value_t = 180)]
     pub drain: u64,
@@ -86,4 +110,60 @@ pub struct CounterArgs {
     /// Loopback port to listen on; 0 takes any
     #[arg(long, default_value_t = 0)]
     pub port: u16,
+    /// Milliseconds from a call's arrival to its effect
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub delay_ms: u64,
+    /// Milliseconds from an effect to the answer
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub answer_delay_ms: u64,
+}
+
+/// What is measured, and where the figures go.
+#[derive(Debug, Clone, Args)]
+pub struct StageArgs {
+    /// What carries the topics
+    #[arg(long, value_enum, default_value = "embedded")]
+    pub log: LogKind,
+    /// The binary under test [default: `callboard` beside this one]
+    #[arg(long, value_name = "PATH")]
+    pub binary: Option<PathBuf>,
+    /// Where the JSON result goes [default: bench/results/JOB-LOG.json]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Keep the processes' output and data in this folder
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct FloodArgs {
+    #[command(flatten)]
+    pub stage: StageArgs,
+    /// Tool workers of the pool, each busy 100 ms with a step
+    #[arg(long, default_value_t = 2)]
+    pub workers: usize,
+    /// Times what they can do
+    #[arg(long, default_value_t = 100.0)]
+    pub factor: f64,
+    /// How long
+    #[arg(long, value_name = "S", default_value_t = 10)]
+    pub seconds: u64,
+    /// Conversations that are flooded; 0 makes every question a conversation of its own
+    #[arg(long, default_value_t = 0)]
+    pub conversations: usize,
+    /// Seconds that what was accepted may take to be answered
+    #[arg(long, value_name = "S", default_value_t = 900)]
+    pub drain: u64,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct RecoverArgs {
+    #[command(flatten)]
+    pub stage: StageArgs,
+    /// Conversations on disk
+    #[arg(long, default_value_t = 100_000)]
+    pub conversations: usize,
+    /// Of those, with open turns when the process is killed
+    #[arg(long, default_value_t = 100)]
+    pub open: usize,
 }

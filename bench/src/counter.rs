@@ -19,6 +19,8 @@ pub fn serve(arguments: &CounterArgs) -> Result<()> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port));
     let counter =
         Counter::listen(address).with_context(|| format!("the counter cannot listen on {address}"))?;
+    counter.delay(Duration::from_millis(arguments.delay_ms));
+    counter.delay_answer(Duration::from_millis(arguments.answer_delay_ms));
     println!("{LISTENS}{}; GET /counts tells what was executed", counter.url());
     loop {
         std::thread::park();
@@ -48,20 +50,16 @@ pub struct CounterProcess {
 }
 
 impl CounterProcess {
-    /// Starts this binary once more, as a counter.
+    /// Starts this binary once more, as a counter whose calls last long enough to be cut in two.
     pub fn start() -> Result<Self> {
         let this = std::env::current_exe().context("this binary does not know its own path")?;
-        let process = Launch::new(this).args(["counter", "--port", "0"]).start()?;
+        let slowly = ["--delay-ms", "50", "--answer-delay-ms", "150"];
+        let process = Launch::new(this).args(["counter", "--port", "0"]).args(slowly).start()?;
         let line =
             process.wait_line(START_WAIT, "the counter's address", |line| line.text.starts_with(LISTENS))?;
         let said = line.trim_start_matches(LISTENS);
         let url = said.split(';').next().unwrap_or(said).to_owned();
         Ok(Self { url, _process: process })
-    }
-
-    /// `HOST:PORT`, as allow-lists have it.
-    pub fn host(&self) -> &str {
-        self.url.trim_start_matches("http://")
     }
 
     /// What was executed so far.

@@ -1,14 +1,19 @@
 //! `callboard-bench`: what is claimed about Callboard, measured on real processes and a real Kafka.
 //!
 //! `stage` starts what is to be broken, `load` talks to it as a client would, `chaos` breaks it and judges what the log
-//! holds afterwards, `topics` reads that log. `counter` is the outside world that effects are counted in.
+//! holds afterwards, `topics` reads that log. `flood` asks for far more than can be done, `recover` kills with much on disk.
+//! `counter` is the outside world that effects are counted in, `result` where figures go.
 
 mod arguments;
 mod chaos;
 mod counter;
+mod flood;
 mod load;
+mod recover;
+mod result;
 mod seed;
 mod stage;
+mod story;
 mod topics;
 
 use std::process::ExitCode;
@@ -21,6 +26,8 @@ fn main() -> ExitCode {
     let outcome = match Bench::parse().job {
         Job::Counter(arguments) => counter::serve(&arguments).map(|()| true),
         Job::Chaos(arguments) => chaos::run(&arguments),
+        Job::Flood(arguments) => flood::run(&arguments),
+        Job::Recover(arguments) => recover::run(&arguments),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,5 +1,5 @@
 //! Effects become records: what `due` lists, less what is under way already. What is under way is volatile, leased and
-//! bounded; forgetting it costs one duplicate request, which consumers drop.
+//! bounded; forgetting it costs one duplicate request, which consumers drop. Neighbour: `requests`, which builds the records.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -7,25 +7,18 @@ use actix::{Handler, Message};
 use callboard_domain::command::UserQuery;
 use callboard_domain::effect::{self, Effect, EffectKey};
 use callboard_domain::event::{Event, PlanFailed, PlanGenerated, TurnError};
-use callboard_domain::id::{CommandId, StepId};
+use callboard_domain::id::CommandId;
 use callboard_domain::plan::PlanReason;
-use callboard_domain::request::{
-    ReplyTo, Request, SynthesizeFinalAnswerRequested, ToolInvocationCancelled, ToolInvocationRequested,
-};
-use callboard_domain::time::rfc3339;
-use callboard_domain::wire::{self, Stamp};
-use callboard_ports::headers::{self, Family, POOL};
+use callboard_domain::planted::{self, Defect};
 use callboard_ports::log::AppendError;
 use callboard_ports::model::{ModelError, PlanRequest};
-use callboard_ports::partition::partition_of;
-use callboard_ports::record::{Header, NewRecord, Topic};
+use callboard_ports::record::{NewRecord, Topic};
 use tokio::sync::oneshot;
 
 use super::Conversation;
-use super::shorten::shorten;
-use crate::limits::FULL_RETRY;
+use crate::crash_point::crash_point;
+use crate::limits::{FULL_RETRY, RESTART_RETRY};
 use crate::planner_pool::AskPlan;
-use crate::shared::About;
 
 /// Effects under way, each until its lease (monotonic milliseconds) lapses.
 #[derive(Default)]
@@ -33,7 +26,7 @@ pub struct Issued(Vec<(EffectKey, u64)>);
 
 impl Issued {
     fn holds(&self, key: &EffectKey, now_ms: u64) -> bool {
-        self.0.iter().any(|(held, until)| held == key && now_ms < *until)
+        !planted::is(Defect::DropLease) && self.0.iter().any(|(held, until)| held == key && now_ms < *until)
     }
 
     fn put(&mut self, key: EffectKey, until_ms: u64) {
@@ -116,7 +109,7 @@ impl Conversation {
                     agent: turn.agent.clone(),
                     history: effect::history(&self.state),
                     results: effect::reports(&turn.versions),
-                    down: Vec::new(),
+                    down: self.host.shared.breakers.down(),
                     timeout_ms: left(*until_ms),
                 };
                 self.ask_planner(request, key);
@@ -153,126 +146,12 @@ impl Conversation {
         }
     }
 
-    fn own_event(&self, command: &CommandId, event: &Event) -> NewRecord {
-        let about = About {
-            conversation: &self.state.conversation,
-            command: Some(command),
-            causation_id: command.as_str(),
-            traceparent: self.traces.get(command).map(|trace| &**trace),
-        };
-        self.host.shared.event_record(about, self.host.partition, event)
-    }
-
-    fn reply_to(&self) -> ReplyTo {
-        ReplyTo {
-            topic: Topic::ConversationEvents.name().into(),
-            partition: self.host.partition,
-            key: self.state.conversation.as_str().into(),
-        }
-    }
-
-    fn request_record(&self, command: &CommandId, topic: Topic, key: String, request: &Request) -> NewRecord {
-        let (id, at) = (self.host.shared.ports.entropy.new_id(), rfc3339(self.host.shared.now_ms()));
-        let conversation = &self.state.conversation;
-        let stamp =
-            Stamp { id: &id, conversation, command: Some(command), at: &at, causation_id: command.as_str() };
-        let value =
-            wire::write_request(stamp, request).expect("a request built by this crate can be written");
-        let partitions = self.host.shared.ports.log.partitions();
-        NewRecord {
-            topic,
-            partition: partition_of(key.as_bytes(), partitions),
-            key: key.into(),
-            headers: headers::cloud_event(
-                Family::Request,
-                request.name(),
-                1,
-                &id,
-                conversation,
-                &at,
-                self.traces.get(command).map(|trace| &**trace),
-            ),
-            value: value.into(),
-        }
-    }
-
-    fn invocation(
-        &self,
-        command: &CommandId,
-        version: u32,
-        step: &StepId,
-        until_ms: i64,
-    ) -> Option<(NewRecord, u64)> {
-        let invocation = effect::invocation(&self.state, command, version, step)?;
-        let lease_ms = invocation.timeout_ms + self.host.shared.limits.lease_margin.as_millis() as u64;
-        let reply_to = self.reply_to();
-        let key = invocation.effect_id.to_string();
-        let request = Request::ToolInvocationRequested(ToolInvocationRequested {
-            effect_id: invocation.effect_id,
-            attempt: invocation.attempt,
-            tool: invocation.tool,
-            arguments: invocation.arguments,
-            effect: invocation.effect,
-            timeout_ms: invocation.timeout_ms,
-            not_after_ms: until_ms.min(self.host.shared.now_ms().saturating_add_unsigned(lease_ms)),
-            reply_to: reply_to.clone(),
-        });
-        let mut record = self.request_record(command, Topic::ToolInvocationRequests, key, &request);
-        record.headers.push(Header::new(POOL, invocation.pool.to_string()));
-        headers::push_reply_to(&mut record.headers, &reply_to);
-        Some((record, invocation.timeout_ms))
-    }
-
-    fn cancellation(
-        &self,
-        command: &CommandId,
-        version: u32,
-        step: &StepId,
-        until_ms: i64,
-    ) -> Option<NewRecord> {
-        let invocation = effect::cancelled(&self.state, command, version, step)?;
-        let reply_to = self.reply_to();
-        let key = invocation.effect_id.to_string();
-        let request = Request::ToolInvocationCancelled(ToolInvocationCancelled {
-            effect_id: invocation.effect_id,
-            attempt: invocation.attempt,
-            tool: invocation.tool,
-            effect: invocation.effect,
-            not_after_ms: until_ms,
-            reply_to: reply_to.clone(),
-        });
-        let mut record = self.request_record(command, Topic::ToolInvocationRequests, key, &request);
-        record.headers.push(Header::new(POOL, invocation.pool.to_string()));
-        headers::push_reply_to(&mut record.headers, &reply_to);
-        Some(record)
-    }
-
-    fn synthesis(&self, command: &CommandId, version: u32, until_ms: i64) -> Option<NewRecord> {
-        let turn = self.state.running().filter(|turn| turn.command == *command)?;
-        let mut body = SynthesizeFinalAnswerRequested {
-            version,
-            message: turn.message.clone(),
-            agent: turn.agent.clone(),
-            guidance: turn.plan().and_then(|plan| plan.guidance.clone()),
-            steps: effect::reports(&turn.versions),
-            history: effect::history(&self.state),
-            not_after_ms: until_ms,
-            reply_to: self.reply_to(),
-        };
-        shorten(&mut body);
-        let request = Request::SynthesizeFinalAnswerRequested(body);
-        let key = self.state.conversation.as_str().to_owned();
-        let mut record = self.request_record(command, Topic::SynthesisRequests, key, &request);
-        headers::push_reply_to(&mut record.headers, &self.reply_to());
-        Some(record)
-    }
-
     /// Appends the batch. A full queue releases what was meant to be under way and comes back soon.
     pub(super) fn send(&mut self, out: Outgoing) {
         if out.records.is_empty() {
             return;
         }
-        let (keys, decides) = (out.keys, out.decides);
+        let (keys, decides, topic) = (out.keys, out.decides, out.records[0].topic);
         let addr = self.addr.clone();
         let metrics = self.host.shared.metrics.clone();
         let clock = self.host.shared.ports.clock.clone();
@@ -282,7 +161,7 @@ impl Conversation {
         actix::spawn(async move {
             let failure = match receipt {
                 Ok(receipt) => match receipt.await {
-                    Ok(Ok(_)) => return,
+                    Ok(Ok(_)) => return acknowledged(topic, decides),
                     Ok(Err(error)) => error,
                     Err(_) => AppendError::Closed("the log went away".into()),
                 },
@@ -290,6 +169,7 @@ impl Conversation {
             };
             if failure == AppendError::Full {
                 metrics.appends_refused_full.fetch_add(1, Relaxed);
+                metrics.refused("append_queue");
             } else {
                 metrics.appends_failed.fetch_add(1, Relaxed);
                 tracing::warn!(%failure, "append failed; it is decided again");
@@ -313,13 +193,23 @@ impl Conversation {
             agent: query.agent.clone(),
             history: effect::history(&self.state),
             results: Vec::new(),
-            down: Vec::new(),
+            down: self.host.shared.breakers.down(),
             timeout_ms: limits.planning_timeout_ms,
         };
         let key = EffectKey::first_plan(command);
         if !self.issued.holds(&key, self.host.shared.ports.clock.monotonic_ms()) {
             self.ask_planner(request, key);
         }
+    }
+
+    /// The planner pool is full, was restarted, or its call died of this question: asked again soon, and ever later, so that
+    /// a question that no call survives is not asked in a loop. At last the turn's deadline ends it.
+    fn ask_planner_again(&mut self, key: EffectKey) {
+        /// The pause doubles so many times at most: to about five seconds.
+        const DOUBLINGS: u32 = 9;
+        let pause_ms = (RESTART_RETRY.as_millis() as u64) << self.planner_misses.min(DOUBLINGS);
+        self.planner_misses = self.planner_misses.saturating_add(1);
+        self.issued.put(key, self.host.shared.ports.clock.monotonic_ms() + pause_ms);
     }
 
     fn ask_planner(&mut self, request: PlanRequest, key: EffectKey) {
@@ -331,9 +221,11 @@ impl Conversation {
             self.host.planner().is_some_and(|planner| planner.try_send(AskPlan { request, reply }).is_ok());
         if !asked {
             // A planner pool that is full or being restarted is asked again soon.
-            self.issued.put(key, now_ms + FULL_RETRY.as_millis() as u64);
+            self.host.shared.metrics.refused("planner_mailbox");
+            self.ask_planner_again(key);
             return;
         }
+        crash_point!("plan_asked");
         self.host.shared.metrics.plans_asked.fetch_add(1, Relaxed);
         self.issued.put(key.clone(), now_ms + timeout_ms + margin);
         let addr = self.addr.clone();
@@ -341,6 +233,17 @@ impl Conversation {
             let answer = answer.await.ok();
             let _ = addr.send(Planned { command, key, answer }).await;
         });
+    }
+}
+
+/// A batch is in the log: the event of a command, one of the host's own, or requests.
+fn acknowledged(topic: Topic, decides: bool) {
+    if decides {
+        crash_point!("event_appended");
+    } else if topic == Topic::ConversationEvents {
+        crash_point!("plan_appended");
+    } else {
+        crash_point!("requests_appended");
     }
 }
 
@@ -356,6 +259,10 @@ impl Handler<Planned> for Conversation {
 
     fn handle(&mut self, message: Planned, _: &mut Self::Context) {
         self.touch();
+        if self.host.orders.is_revoked() && !planted::is(Defect::IssueAfterRevocation) {
+            // The partition is somebody else's: its owner asks for a plan of its own.
+            return;
+        }
         let ahead = self.orders.is_deciding(&message.command);
         let current = self.state.running().is_some_and(|turn| turn.command == message.command);
         let held = self.issued.0.iter().any(|(held, _)| *held == message.key);
@@ -363,13 +270,17 @@ impl Handler<Planned> for Conversation {
             self.step();
             return;
         }
+        if message.answer.is_some() {
+            self.planner_misses = 0;
+        }
         let event = match message.answer {
             Some(Ok(plan)) => Event::PlanGenerated(plan),
             Some(Err(error)) => {
-                Event::PlanFailed(PlanFailed { error: TurnError::new("no_plan", error.to_string()) })
+                let error = TurnError::new("no_plan", error.to_string());
+                Event::PlanFailed(PlanFailed { error, missing_version: message.key.plan_version() })
             }
             None => {
-                self.issued.release(&message.key);
+                self.ask_planner_again(message.key);
                 self.step();
                 return;
             }

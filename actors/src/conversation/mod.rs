@@ -1,14 +1,17 @@
 //! The conversation actor: a shell around a `State`. A switchboard only: records go to the domain's fold,
 //! outstanding work comes from the domain's `due`, and this file carries the one to the other.
 //!
-//! Neighbours: `orders` (commands, one at a time), `issue` (effects become records), `waiting` (who wants to
-//! know), `host` (its parent, which routes records to it and keeps its timers).
+//! Neighbours: `orders` (commands, one at a time), `issue` (effects become work under way) with `requests` (and records),
+//! `waiting` (who wants to know), `host` (its parent, which routes records to it and keeps its timers).
 
 mod issue;
 mod orders;
+mod planted;
+mod requests;
 mod shorten;
 mod waiting;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,18 +19,21 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use actix::{Actor, ActorContext, Addr, Context, Handler, Message, ResponseFuture};
 use callboard_domain::conversation::{Applied, Ignored};
-use callboard_domain::due::due;
+use callboard_domain::due::{Due, due};
 use callboard_domain::event::Event;
 use callboard_domain::id::CommandId;
+use callboard_domain::open_turns::{OpenBrief, briefs};
+use callboard_domain::planted::Defect;
 use callboard_domain::wire::Readable;
 use callboard_domain::{State, apply};
 use callboard_ports::log::LogIdentity;
-use callboard_ports::snapshot;
+use callboard_ports::snapshot::{self, Open};
 
 pub use issue::{AppendFailed, Planned};
 pub use orders::{Order, Orders};
-pub use waiting::{AwaitEnd, Busy, Subscribe, Subscribed};
+pub use waiting::{AwaitCommand, AwaitEnd, Busy, Came, Subscribe, Subscribed, asked_by};
 
+use crate::crash_point::crash_point;
 use crate::decode::Decoded;
 use crate::host::HostContext;
 use crate::limits::CONVERSATION_MAILBOX;
@@ -67,10 +73,19 @@ pub struct Snapshotted {
     pub bytes: Vec<u8>,
     /// Records below are covered; `None`: all (a blocked conversation re-reads what follows from the log).
     pub covers: Option<u64>,
-    /// When it wants to be looked at again, while a turn is open.
-    pub wake_at_ms: Option<i64>,
+    /// What is open in it.
+    pub open: Option<Open>,
     /// Whether the actor has stopped.
     pub passivated: bool,
+}
+
+/// What a conversation is at: its host asks when it has panicked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Doing {
+    #[default]
+    Other,
+    /// Deciding the command at this offset.
+    Deciding(u64),
 }
 
 /// A conversation, live.
@@ -79,9 +94,14 @@ pub struct Conversation {
     host: Rc<HostContext>,
     addr: Addr<Self>,
     ending: EndingCell,
+    doing: Rc<Cell<Doing>>,
+    /// What the index knows to be open here; `None` until it has been told.
+    open: Option<Vec<OpenBrief>>,
     orders: orders::OrderQueue,
     issued: issue::Issued,
     waiting: waiting::Waiting,
+    /// Planner calls in a row that were not answered at all.
+    planner_misses: u32,
     /// Trace context of the open turns' commands; volatile, for display in tracing tools only.
     traces: HashMap<CommandId, Arc<str>>,
     last_active_ms: u64,
@@ -93,6 +113,7 @@ impl Conversation {
         state: State,
         orders: Vec<Order>,
         host: Rc<HostContext>,
+        doing: Rc<Cell<Doing>>,
         addr: Addr<Self>,
         ending: EndingCell,
     ) -> Self {
@@ -103,9 +124,12 @@ impl Conversation {
             host,
             addr,
             ending,
+            doing,
+            open: None,
             orders: orders::OrderQueue::with(orders),
             issued: issue::Issued::default(),
             waiting: waiting::Waiting::default(),
+            planner_misses: 0,
             traces: HashMap::new(),
             last_active_ms,
         }
@@ -118,7 +142,7 @@ impl Conversation {
     /// Decides what can be decided, issues what is due, and says when to look again. Called after every input;
     /// recovery is the first call.
     fn step(&mut self) {
-        if self.host.orders.is_revoked() {
+        if self.host.orders.is_revoked() && !callboard_domain::planted::is(Defect::IssueAfterRevocation) {
             // The partition is somebody else's: nothing is issued any more.
             return;
         }
@@ -133,16 +157,28 @@ impl Conversation {
         let volatile =
             leases.into_iter().chain(deciding).min().map(|in_ms| now_ms.saturating_add_unsigned(in_ms));
         self.host.wakes.set(&self.state.conversation, due.wake_at_ms.into_iter().chain(volatile).min());
+        self.tell_what_is_open(now_ms);
+    }
+
+    fn tell_what_is_open(&mut self, now_ms: i64) {
+        let open = briefs(&self.state, now_ms);
+        if self.open.as_ref() != Some(&open) {
+            self.host.open.set(&self.state.conversation, &open);
+            self.open = Some(open);
+        }
     }
 
     fn fold(&mut self, decoded: &Arc<Decoded>, items: &[u32]) {
         let metrics = &self.host.shared.metrics;
         for item in items.iter().map(|i| &decoded.items[*i as usize]) {
-            match apply(&mut self.state, &item.recorded) {
+            let applied = apply(&mut self.state, &item.recorded);
+            match applied {
                 Applied::Changed => {
+                    crash_point!("event_read_back");
                     metrics.events_applied.fetch_add(1, Relaxed);
                     if let Readable::Event(event) = &item.recorded.body {
                         count_turn(metrics, event);
+                        self.host.observe(&self.state, &item.recorded, event);
                         if let (true, Some(command)) = (event.is_terminal(), &item.recorded.command) {
                             self.waiting.ended(&self.state, command.as_str());
                             self.traces.remove(command);
@@ -152,6 +188,7 @@ impl Conversation {
                 Applied::Ignored(Ignored::AlreadyApplied) => continue,
                 Applied::Ignored(reason) => metrics.ignored(reason),
             }
+            self.waiting.came(&item.recorded, applied == Applied::Changed);
             self.waiting.publish(&decoded.batch, item.at);
         }
         if let Some(blocked) = &self.state.blocked {
@@ -162,9 +199,10 @@ impl Conversation {
         }
     }
 
-    fn is_idle(&self, idle_ms: u64) -> bool {
+    /// Whether nothing is to be done now, and nobody waits: time and the log bring it back.
+    fn is_idle(&self, idle_ms: u64, due: &Due) -> bool {
         let now = self.host.shared.ports.clock.monotonic_ms();
-        self.state.open.is_empty()
+        due.effects.is_empty()
             && self.orders.is_empty()
             && self.waiting.is_empty()
             && now.saturating_sub(self.last_active_ms) >= idle_ms
@@ -175,10 +213,14 @@ impl Conversation {
     }
 }
 
-/// When a stored state wants to be loaded again: whatever is open or held has a time, so that no restart forgets it.
-pub(crate) fn wake_at_ms(state: &State, now_ms: i64) -> Option<i64> {
-    let wanted = !state.open.is_empty() || state.blocked.is_some();
-    wanted.then(|| due(state, now_ms).wake_at_ms.unwrap_or(now_ms))
+/// What is open in a state, and when it wants to be loaded again: at once where something is due (the oldest first), or
+/// where a build that knows more may go on.
+pub(crate) fn open_of(state: &State, now_ms: i64) -> Option<Open> {
+    let (turns, due) = (briefs(state, now_ms), due(state, now_ms));
+    let at_once = state.blocked.is_some() || !due.effects.is_empty();
+    let since_ms = || state.running().map_or(state.clock_ms, |turn| turn.received_ms);
+    let wake_at_ms = if at_once { Some(since_ms()) } else { due.wake_at_ms };
+    (wake_at_ms.is_some() || !turns.is_empty()).then_some(Open { wake_at_ms, turns })
 }
 
 fn count_turn(metrics: &crate::observe::Metrics, event: &Event) {
@@ -196,6 +238,9 @@ impl Actor for Conversation {
     type Context = Context<Self>;
 
     fn started(&mut self, _: &mut Self::Context) {
+        if callboard_domain::planted::is(Defect::ForgetDue) && !self.state.open.is_empty() {
+            return;
+        }
         self.step();
     }
 }
@@ -237,17 +282,22 @@ impl Handler<TakeSnapshot> for Conversation {
     type Result = Snapshotted;
 
     fn handle(&mut self, message: TakeSnapshot, context: &mut Self::Context) -> Snapshotted {
-        let bytes = snapshot::encode(&self.state, self.host.partition, &message.identity);
-        let passivated = message.passivate_idle_ms.is_some_and(|idle_ms| self.is_idle(idle_ms));
+        let stale = self.stale();
+        let state = stale.as_ref().unwrap_or(&self.state);
+        let bytes = snapshot::encode(state, self.host.partition, &message.identity);
+        let now_ms = self.host.shared.now_ms();
+        let due = due(&self.state, now_ms);
+        let passivated = message.passivate_idle_ms.is_some_and(|idle_ms| self.is_idle(idle_ms, &due));
         if passivated {
-            self.host.shared.directory.leave(&self.state.conversation);
-            self.host.wakes.set(&self.state.conversation, None);
+            self.host.shared.directory.leave(&self.state.conversation, &self.addr);
+            self.tell_what_is_open(now_ms);
+            self.host.wakes.set(&self.state.conversation, due.wake_at_ms);
             self.ending.set(Ending::Passivated);
             context.stop();
         }
         let covers = if self.state.blocked.is_some() { None } else { Some(self.state.next_offset) };
-        let wake_at_ms = wake_at_ms(&self.state, self.host.shared.now_ms());
-        Snapshotted { bytes, covers, wake_at_ms, passivated }
+        let open = open_of(&self.state, now_ms);
+        Snapshotted { bytes, covers, open, passivated }
     }
 }
 
@@ -282,3 +332,5 @@ impl Handler<Kill> for Conversation {
         self.ending.die_as_told(message.how, &self.path(), context)
     }
 }
+
+crate::supervise::answers_ping!(Conversation);

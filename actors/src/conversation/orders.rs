@@ -12,8 +12,8 @@ use callboard_domain::id::{CommandId, ConversationId};
 use callboard_ports::dead_letter::{Reason, dead_letter};
 use callboard_ports::record::Record;
 
-use super::Conversation;
 use super::issue::Outgoing;
+use super::{Conversation, Doing};
 use crate::shared::About;
 
 /// A command out of the inbox, with the record it came in.
@@ -102,9 +102,13 @@ impl Conversation {
                 continue;
             }
             let log_ms = self.host.shared.now_ms();
-            match decide(&self.state, &order.asked, &*self.host.shared.ports.tools, log_ms) {
+            self.doing.set(Doing::Deciding(order.offset));
+            let decision = decide(&self.state, &order.asked, &*self.host.shared.ports.tools, log_ms);
+            self.doing.set(Doing::Other);
+            match decision {
                 Decision::Known => self.host.orders.done(order.offset),
                 Decision::Append { command, event } => {
+                    let event = self.misjudge(&command, event);
                     let traceparent = order.record.header(callboard_ports::headers::TRACEPARENT);
                     if let (Some(trace), Event::UserQueryReceived(_)) = (traceparent, &event) {
                         self.traces.insert(command.clone(), Arc::from(trace));

@@ -5,8 +5,11 @@ use std::collections::HashMap;
 
 use actix::{Handler, Message};
 use callboard_domain::State;
+use callboard_domain::conversation::Recorded;
+use callboard_domain::event::Event;
 use callboard_domain::id::CommandId;
 use callboard_domain::view::{self, TurnView};
+use callboard_domain::wire::Readable;
 use callboard_ports::log::Batch;
 use tokio::sync::{broadcast, oneshot};
 
@@ -25,6 +28,36 @@ pub struct AwaitEnd {
     pub reply: oneshot::Sender<TurnView>,
 }
 
+/// "Tell me what became of the command `command`."
+#[derive(Message)]
+#[rtype(result = "Result<(), Busy>")]
+pub struct AwaitCommand {
+    pub command: CommandId,
+    pub reply: oneshot::Sender<Came>,
+}
+
+/// What a command came to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Came {
+    /// Its event has just been read back.
+    Now { offset: u64, event: Box<Event>, took_effect: bool },
+    /// Its event is at this offset of the log.
+    Before { offset: u64 },
+}
+
+/// The command that an event answers, given the envelope's command id.
+#[must_use]
+pub fn asked_by<'a>(event: &'a Event, envelope: Option<&'a CommandId>) -> Option<&'a CommandId> {
+    match event {
+        Event::UserQueryReceived(_) | Event::UserHistoryReset(_) | Event::CommandRefused(_) => envelope,
+        Event::PlanCancelled(body) => body.cancel_command.as_ref(),
+        Event::InvocationSettled(body) => body.settle_command.as_ref(),
+        Event::RetryAdvanced(body) => body.retry_command.as_ref(),
+        Event::ApprovalRecorded(body) => body.approval_command.as_ref(),
+        _ => None,
+    }
+}
+
 /// "Give me every record from now on."
 #[derive(Message)]
 #[rtype(result = "Subscribed")]
@@ -41,6 +74,7 @@ pub struct Subscribed {
 #[derive(Default)]
 pub struct Waiting {
     ends: HashMap<CommandId, Vec<oneshot::Sender<TurnView>>>,
+    commands: HashMap<CommandId, Vec<oneshot::Sender<Came>>>,
     followers: Option<broadcast::Sender<(Batch, usize)>>,
 }
 
@@ -55,6 +89,23 @@ impl Waiting {
         }
     }
 
+    /// A record was folded: whoever waits for the command that it answers is told.
+    pub fn came(&mut self, recorded: &Recorded, took_effect: bool) {
+        if self.commands.is_empty() {
+            return;
+        }
+        let Readable::Event(event) = &recorded.body else { return };
+        let waiters =
+            asked_by(event, recorded.command.as_ref()).and_then(|command| self.commands.remove(command));
+        for waiter in waiters.into_iter().flatten() {
+            let _ = waiter.send(Came::Now {
+                offset: recorded.offset,
+                event: Box::new(event.clone()),
+                took_effect,
+            });
+        }
+    }
+
     /// A record was folded.
     pub fn publish(&mut self, batch: &Batch, at: usize) {
         let Some(followers) = &self.followers else { return };
@@ -63,8 +114,27 @@ impl Waiting {
         }
     }
 
+    /// Whether one more may wait, once those who went away are forgotten.
+    fn room(&mut self, most: usize) -> Result<(), Busy> {
+        fn gone<T>(lists: &mut HashMap<CommandId, Vec<oneshot::Sender<T>>>) -> usize {
+            lists.retain(|_, waiters| {
+                waiters.retain(|waiter| !waiter.is_closed());
+                !waiters.is_empty()
+            });
+            lists.values().map(Vec::len).sum()
+        }
+        let waiting = |of: &Self| -> usize {
+            of.ends.values().map(Vec::len).sum::<usize>() + of.commands.values().map(Vec::len).sum::<usize>()
+        };
+        if waiting(self) < most || gone(&mut self.ends) + gone(&mut self.commands) < most {
+            return Ok(());
+        }
+        Err(Busy)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.ends.values().flatten().all(oneshot::Sender::is_closed)
+            && self.commands.values().flatten().all(oneshot::Sender::is_closed)
             && self.followers.as_ref().is_none_or(|followers| followers.receiver_count() == 0)
     }
 }
@@ -80,18 +150,23 @@ impl Handler<AwaitEnd> for Conversation {
             let _ = message.reply.send(view);
             return Ok(());
         }
-        let ends = &mut self.waiting.ends;
-        if ends.values().map(Vec::len).sum::<usize>() >= self.host.shared.limits.waiters_per_conversation {
-            ends.retain(|_, waiters| {
-                waiters.retain(|waiter| !waiter.is_closed());
-                !waiters.is_empty()
-            });
-            if ends.values().map(Vec::len).sum::<usize>() >= self.host.shared.limits.waiters_per_conversation
-            {
-                return Err(Busy);
-            }
+        self.waiting.room(self.host.shared.limits.waiters_per_conversation)?;
+        self.waiting.ends.entry(message.command).or_default().push(message.reply);
+        Ok(())
+    }
+}
+
+impl Handler<AwaitCommand> for Conversation {
+    type Result = Result<(), Busy>;
+
+    fn handle(&mut self, message: AwaitCommand, _: &mut Self::Context) -> Self::Result {
+        self.touch();
+        if let Some(known) = self.state.known(message.command.as_str()) {
+            let _ = message.reply.send(Came::Before { offset: known.offset });
+            return Ok(());
         }
-        ends.entry(message.command).or_default().push(message.reply);
+        self.waiting.room(self.host.shared.limits.waiters_per_conversation)?;
+        self.waiting.commands.entry(message.command).or_default().push(message.reply);
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ use callboard_ports::snapshot;
 
 use super::{Book, Projection, file};
 use crate::decode::Decoded;
+use crate::gauges::HISTORY_GROUP;
 use crate::host::Offsets;
 use crate::shared::Shared;
 
@@ -224,5 +225,9 @@ impl Keeper {
             self.missed.store(true, Relaxed);
         }
         self.write().await;
+        for (partition, next_offset) in self.book.positions() {
+            let part = (Topic::ConversationEvents, partition);
+            self.shared.gauges.note(HISTORY_GROUP, part, next_offset);
+        }
     }
 }

@@ -205,3 +205,5 @@ impl Handler<Kill> for Projection {
         self.ending.die_as_told(message.how, &self.path, context)
     }
 }
+
+crate::supervise::answers_ping!(Projection);

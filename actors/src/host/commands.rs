@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use actix::{Handler, Message, ResponseFuture};
 use callboard_domain::id::ConversationId;
+use callboard_domain::planted::{self, Defect};
 use callboard_domain::wire;
 use callboard_ports::dead_letter::{Reason, dead_letter};
 use callboard_ports::log::Batch;
@@ -15,6 +16,7 @@ use callboard_ports::record::Record;
 use super::deliver::Delivery;
 use super::{Host, Phase, append_until_acknowledged};
 use crate::conversation::Order;
+use crate::crash_point::crash_point;
 
 /// A batch of `user-commands`.
 #[derive(Message)]
@@ -70,8 +72,13 @@ impl Host {
     }
 
     /// Gives up a command; its offset is done when the dead letter is acknowledged.
-    fn give_up_command(&self, record: &Record, code: &'static str, detail: &str) {
-        let letter = dead_letter(record, &Reason { code, detail, attempt: 1 }, self.context.partition);
+    pub(super) fn give_up_command(
+        &self,
+        record: &Record,
+        (code, attempt): (&'static str, u32),
+        detail: &str,
+    ) {
+        let letter = dead_letter(record, &Reason { code, detail, attempt }, self.context.partition);
         self.context.shared.metrics.dead_letter(code);
         tracing::warn!(
             partition = self.context.partition,
@@ -81,11 +88,16 @@ impl Host {
             "command dead-lettered"
         );
         let (context, offset) = (self.context.clone(), record.offset);
+        if planted::is(Defect::ForgetDeadLetter) {
+            context.orders.done(offset);
+        }
         actix::spawn(async move {
             let ports = &context.shared.ports;
             let give_up = || context.orders.is_revoked();
             if append_until_acknowledged(&*ports.log, &*ports.clock, vec![letter], give_up).await {
+                crash_point!("dead_letter_written");
                 context.orders.done(offset);
+                context.memory.given_up.borrow_mut().remove(&offset);
             }
         });
     }
@@ -95,8 +107,11 @@ impl Host {
         let mut grouped = Grouped::default();
         for (_, taken) in self.context.orders.open() {
             match taken {
+                Taken::Order(order) if self.context.is_given_up(order.offset) => {}
                 Taken::Order(order) => grouped.push(order.conversation.clone(), order),
-                Taken::Garbage { record, code, detail } => self.give_up_command(&record, code, &detail),
+                Taken::Garbage { record, code, detail } => {
+                    self.give_up_command(&record, (code, 1), &detail);
+                }
             }
         }
         // Every conversation is new or being loaded: its mailbox has room.
@@ -139,11 +154,12 @@ impl Handler<TakeCommands> for Host {
                         detail: Arc::from(&*detail),
                     };
                     if self.context.orders.take(record.offset, garbage, record.size_bytes()) {
-                        self.give_up_command(record, code, &detail);
+                        self.give_up_command(record, (code, 1), &detail);
                     }
                 }
             }
         }
+        crash_point!("command_taken");
         // While catching up they wait in the window.
         let late = if self.phase == Phase::Running { self.deliver_grouped(grouped) } else { Vec::new() };
         Box::pin(async move {

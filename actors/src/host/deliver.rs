@@ -62,6 +62,7 @@ impl Host {
             }
             Some(Slot::Live(live)) => {
                 live.touched_ms = now_ms;
+                live.rung.notify_one();
                 deliver(&live.addr, events)
             }
             None => None,
@@ -87,6 +88,7 @@ impl Host {
             }
             Some(Slot::Live(live)) => {
                 live.touched_ms = now_ms;
+                live.rung.notify_one();
                 deliver(&live.addr, Orders(orders))
             }
             None => None,
@@ -128,11 +130,16 @@ impl Host {
         if self.reachable(conversation).is_none() {
             self.load(conversation);
         }
+        if let Some(state) = self.resuming.take(conversation) {
+            // Whoever is waited for goes first.
+            self.loaded(state);
+        }
         match self.slots.slots.get_mut(conversation) {
             Some(Slot::Live(Live { leaving: Some(pending), .. }) | Slot::Loading(pending)) => {
                 pending.opens.push(reply)
             }
             Some(Slot::Live(live)) => {
+                live.rung.notify_one();
                 let _ = reply.send(live.addr.clone());
             }
             None => {}
@@ -149,12 +156,13 @@ impl Host {
                 self.context.wakes.set(conversation, Some(again));
             }
             Some(Slot::Live(live)) => {
+                live.rung.notify_one();
                 if let Err(SendError::Full(_)) = live.addr.try_send(Wake) {
                     let again = self.context.shared.now_ms() + FULL_RETRY.as_millis() as i64;
                     self.context.wakes.set(conversation, Some(again));
                 }
             }
-            None => self.load(conversation),
+            None => self.resume_later(conversation),
         }
     }
 }

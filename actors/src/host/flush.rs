@@ -2,18 +2,22 @@
 //! the checkpoint never runs ahead of the snapshots it relies on. No turn waits for a snapshot. Idle conversations leave
 //! memory on the way.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering::Relaxed;
 
 use actix::{ActorContext, Addr, Handler, Message};
+use callboard_domain::State;
 use callboard_domain::id::ConversationId;
+use callboard_domain::planted::{self, Defect};
 use callboard_ports::log::LogIdentity;
 use callboard_ports::record::Topic;
-use callboard_ports::snapshot::{Checkpoint, Dirty, Flush, SnapshotError};
+use callboard_ports::snapshot::{self, Checkpoint, Dirty, Flush, SnapshotError};
 use tokio::sync::oneshot;
 
+use super::storeless::Mode;
 use super::{Host, Phase};
-use crate::conversation::{Conversation, Snapshotted, TakeSnapshot};
+use crate::conversation::{Conversation, Snapshotted, TakeSnapshot, open_of};
+use crate::crash_point::crash_point;
 use crate::supervise::Ending;
 
 /// The state of flushing.
@@ -23,6 +27,30 @@ pub(super) struct Flushing {
     checkpoint: u64,
     retiring: Option<oneshot::Sender<()>>,
     final_rounds: u32,
+    /// What a catch-up has folded and nobody needs now: kept until it is written down, which no turn waits for.
+    kept: HashMap<ConversationId, State>,
+}
+
+impl Flushing {
+    pub fn keep(&mut self, state: State) {
+        self.kept.insert(state.conversation.clone(), state);
+    }
+
+    pub fn keeps(&self, conversation: &ConversationId) -> bool {
+        self.kept.contains_key(conversation)
+    }
+
+    pub fn take_kept(&mut self, conversation: &ConversationId) -> Option<State> {
+        self.kept.remove(conversation)
+    }
+}
+
+/// Who is to be written down.
+#[derive(Default)]
+struct Candidates {
+    /// In memory, and whether they may leave.
+    live: Vec<(ConversationId, Addr<Conversation>, bool)>,
+    kept: Vec<State>,
 }
 
 /// Time to flush.
@@ -68,21 +96,25 @@ impl Host {
         });
     }
 
-    /// Dirty conversations first, then idle ones that may leave (true).
-    fn candidates(&mut self) -> Vec<(ConversationId, Addr<Conversation>, bool)> {
+    /// Dirty conversations first, then idle ones that may leave.
+    fn candidates(&mut self) -> Candidates {
         let limits = &self.context.shared.limits;
-        let mut chosen: HashMap<ConversationId, (Addr<Conversation>, bool)> = HashMap::new();
-        let mut lost = Vec::new();
+        let mut chosen: BTreeMap<ConversationId, (Addr<Conversation>, bool)> = BTreeMap::new();
+        let (mut lost, mut kept) = (Vec::new(), Vec::new());
         // The longest dirty first: the checkpoint waits for them.
+        let stored = self.dirty.iter().filter(|_| self.context.memory.store.mode() == Mode::Stored);
         let mut dirty: Vec<(u64, &ConversationId)> =
-            self.dirty.iter().filter_map(|(id, offsets)| Some((*offsets.first()?, id))).collect();
+            stored.filter_map(|(id, offsets)| Some((*offsets.first()?, id))).collect();
         dirty.sort_unstable();
         dirty.truncate(limits.flush_conversations);
         for (_, id) in dirty {
             match self.slots.addr(id) {
                 Some(addr) => drop(chosen.insert(id.clone(), (addr, false))),
-                None if !self.slots.contains(id) => lost.push(id.clone()),
-                None => {}
+                None if self.slots.contains(id) => {}
+                None => match self.flush.kept.remove(id) {
+                    Some(state) => kept.push(state),
+                    None => lost.push(id.clone()),
+                },
             }
         }
         let now_ms = self.context.shared.ports.clock.monotonic_ms();
@@ -96,7 +128,8 @@ impl Host {
         for id in lost {
             self.load(&id);
         }
-        chosen.into_iter().map(|(id, (addr, leaves))| (id, addr, leaves)).collect()
+        let live = chosen.into_iter().map(|(id, (addr, leaves))| (id, addr, leaves)).collect();
+        Candidates { live, kept }
     }
 
     /// How long a conversation may idle: hardly at all when there are too many.
@@ -110,7 +143,7 @@ impl Host {
     }
 
     fn gather(&mut self) {
-        let candidates = self.candidates();
+        let Candidates { live: candidates, kept } = self.candidates();
         let leaving: Vec<ConversationId> =
             candidates.iter().filter(|(_, _, leaves)| *leaves).map(|(id, _, _)| id.clone()).collect();
         leaving.iter().for_each(|id| self.slots.leaving(id));
@@ -118,6 +151,7 @@ impl Host {
         let (idle_ms, partition) = (self.idle_ms(), self.context.partition);
         self.flush.busy = true;
         let (host, log) = (self.addr.clone(), self.context.shared.ports.log.clone());
+        let now_ms = self.context.shared.now_ms();
         self.task(async move {
             // A partition that was empty gets its identity with its first record.
             let fetched = match is_final {
@@ -130,14 +164,23 @@ impl Host {
                     TakeSnapshot { identity: identity.clone(), passivate_idle_ms: leaves.then_some(idle_ms) };
                 async move { addr.send(take).await.ok().map(|taken| (id, taken)) }
             };
-            let taken = futures_util::future::join_all(candidates.into_iter().map(ask)).await;
-            let _ =
-                host.send(Gathered { taken: taken.into_iter().flatten().collect(), leaving, fetched }).await;
+            let live = futures_util::future::join_all(candidates.into_iter().map(ask)).await;
+            let write = |state: State| {
+                let bytes = snapshot::encode(&state, partition, &identity);
+                let covers = if state.blocked.is_some() { None } else { Some(state.next_offset) };
+                let taken = Snapshotted { bytes, covers, open: open_of(&state, now_ms), passivated: false };
+                (state.conversation, taken)
+            };
+            let taken = live.into_iter().flatten().chain(kept.into_iter().map(write)).collect();
+            let _ = host.send(Gathered { taken, leaving, fetched }).await;
         });
     }
 
     /// The lowest offset that would not be covered after this flush.
     fn checkpoint_after(&self, covered: &HashMap<&ConversationId, Option<u64>>) -> u64 {
+        if planted::is(Defect::PositionAsCheckpoint) {
+            return self.position;
+        }
         let first_uncovered = |(id, offsets): (&ConversationId, &Vec<u64>)| match covered.get(id) {
             Some(None) => None,
             Some(Some(below)) => offsets.iter().copied().find(|offset| offset >= below),
@@ -151,8 +194,15 @@ impl Host {
 impl Handler<FlushTick> for Host {
     type Result = ();
 
-    fn handle(&mut self, _: FlushTick, _: &mut Self::Context) {
-        if !self.flush.busy && self.phase == Phase::Running {
+    fn handle(&mut self, _: FlushTick, context: &mut Self::Context) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        self.tell_gauges();
+        if !self.bound_uncovered() {
+            self.ending.set(Ending::Failed);
+            context.stop();
+        } else if !self.flush.busy {
             self.gather();
         }
     }
@@ -161,13 +211,20 @@ impl Handler<FlushTick> for Host {
 impl Handler<Gathered> for Host {
     type Result = ();
 
-    fn handle(&mut self, message: Gathered, _: &mut Self::Context) {
+    fn handle(&mut self, message: Gathered, context: &mut Self::Context) {
         if let Some(identity) = message.fetched {
             (self.identity, self.identity_is_final) = (identity, true);
         }
         for id in &message.leaving {
             let gone = message.taken.iter().any(|(of, taken)| of == id && taken.passivated);
             self.left(id, gone);
+        }
+        if !self.has_store() {
+            self.flush.busy = false;
+            if self.phase == Phase::Retiring {
+                self.retired(context);
+            }
+            return;
         }
         let covered: HashMap<&ConversationId, Option<u64>> =
             message.taken.iter().map(|(id, taken)| (id, taken.covers)).collect();
@@ -179,8 +236,8 @@ impl Handler<Gathered> for Host {
             let is_covered = |offset: &u64| taken.covers.is_none_or(|below| *offset < below);
             let offsets: Vec<u64> =
                 self.dirty.get(&conversation)?.iter().copied().filter(is_covered).collect();
-            let (snapshot, wake_at_ms) = (taken.bytes, taken.wake_at_ms);
-            (!offsets.is_empty()).then_some(Dirty { conversation, snapshot, offsets, wake_at_ms })
+            let (snapshot, open) = (taken.bytes, taken.open);
+            (!offsets.is_empty()).then_some(Dirty { conversation, snapshot, offsets, open })
         });
         let dirty: Vec<Dirty> = dirty.collect();
         if dirty.is_empty() && checkpoint == self.flush.checkpoint {
@@ -198,7 +255,9 @@ impl Handler<Gathered> for Host {
         let (context, host) = (self.context.clone(), self.addr.clone());
         self.task(async move {
             let written = flush.dirty.len() as u64;
+            crash_point!("flush_asked");
             let stored = context.shared.ports.snapshots.flush(flush).await;
+            crash_point!("flush_written");
             match &stored {
                 Ok(()) => drop(context.shared.metrics.snapshots_written.fetch_add(written, Relaxed)),
                 Err(error) => tracing::warn!(partition = context.partition, %error, "snapshots not written"),
@@ -214,7 +273,8 @@ impl Handler<Flushed> for Host {
     fn handle(&mut self, message: Flushed, context: &mut Self::Context) {
         self.flush.busy = false;
         if matches!(message.stored, Err(SnapshotError::Corrupt(_))) && self.phase == Phase::Running {
-            // Starting again discards what does not verify and rebuilds it from the log.
+            // Starting again discards what does not verify and rebuilds it from the log, or goes on without.
+            self.context.memory.store.corrupt(self.now_ms());
             self.ending.set(Ending::Failed);
             context.stop();
             return;
@@ -230,6 +290,9 @@ impl Handler<Flushed> for Host {
             }
         }
         if self.flush.retiring.is_none() {
+            if message.stored.is_ok() && !self.flush.kept.is_empty() {
+                self.gather();
+            }
             return;
         }
         /// Flushes of a retiring host: it may hold more conversations than one flush takes.
@@ -239,6 +302,13 @@ impl Handler<Flushed> for Host {
             self.gather();
             return;
         }
+        self.retired(context);
+    }
+}
+
+impl Host {
+    /// Everything is written down that will be.
+    fn retired(&mut self, context: &mut actix::Context<Self>) {
         if let Some(done) = self.flush.retiring.take() {
             let _ = done.send(());
         }

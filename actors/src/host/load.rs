@@ -6,12 +6,14 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use actix::{Handler, Message};
+use callboard_domain::State;
 use callboard_domain::id::ConversationId;
-use callboard_domain::{State, apply};
 use callboard_ports::log::{LogError, LogIdentity};
 use callboard_ports::record::Topic;
 use callboard_ports::snapshot::{self, SnapshotError, Stored};
 
+use super::fold::{Poison, fold, hold};
+use super::storeless::Mode;
 use super::{Host, HostContext};
 use crate::decode::Decoded;
 
@@ -46,7 +48,8 @@ impl Host {
     }
 }
 
-/// Reads a conversation up to offset `end`; `dirty` are its offsets that the store does not know yet.
+/// Reads a conversation up to offset `end`; `dirty` are its offsets that the store does not know yet. Where folding a
+/// record panics, the conversation is held in front of it.
 pub(super) async fn load(
     context: &Rc<HostContext>,
     id: &ConversationId,
@@ -54,17 +57,38 @@ pub(super) async fn load(
     identity: &LogIdentity,
     end: u64,
 ) -> Result<State, LogError> {
-    let partition = context.partition;
-    let ports = &context.shared.ports;
-    let (state, ranges) = match ports.snapshots.load(partition, id).await {
-        Ok(stored) => from_store(context, id, stored, dirty, identity, end),
-        Err(error) => {
-            tracing::warn!(conversation = %id, %error, "no snapshot; reading the partition");
-            let start = ports.log.bounds(Topic::ConversationEvents, partition).await?.start;
-            (State::new(id.clone()), vec![start..end])
+    let mut below = u64::MAX;
+    loop {
+        let (state, ranges) = begin(context, id, dirty, identity, end).await?;
+        match fold_ranges(context, state, ranges, below).await? {
+            Ok(state) => return Ok(state),
+            Err(poison) => below = poison.offset,
         }
-    };
-    fold_ranges(context, state, ranges).await
+    }
+}
+
+/// What is known without reading the log, and where the rest is.
+async fn begin(
+    context: &Rc<HostContext>,
+    id: &ConversationId,
+    dirty: &[u64],
+    identity: &LogIdentity,
+    end: u64,
+) -> Result<(State, Vec<Range<u64>>), LogError> {
+    let (partition, ports) = (context.partition, &context.shared.ports);
+    match context.memory.store.mode() {
+        Mode::Stored => match ports.snapshots.load(partition, id).await {
+            Ok(stored) => return Ok(from_store(context, id, stored, dirty, identity, end)),
+            Err(error) => tracing::warn!(conversation = %id, %error, "no snapshot; reading the partition"),
+        },
+        Mode::Indexed => {
+            let all = dirty.iter().map(|offset| *offset..*offset + 1);
+            return Ok((State::new(id.clone()), snapshot::coalesce(all, INDEX_GAP)));
+        }
+        Mode::Scanning => {}
+    }
+    let start = ports.log.bounds(Topic::ConversationEvents, partition).await?.start;
+    Ok((State::new(id.clone()), vec![start..end]))
 }
 
 fn from_store(
@@ -93,33 +117,44 @@ fn from_store(
     (state, snapshot::coalesce(known.chain(fresh), INDEX_GAP))
 }
 
-/// Folds the conversation's records in `ranges`.
-pub(super) async fn fold_ranges(
+/// Folds the conversation's records in `ranges`; holds it at the record at `below`.
+async fn fold_ranges(
     context: &Rc<HostContext>,
     mut state: State,
     ranges: Vec<Range<u64>>,
-) -> Result<State, LogError> {
+    below: u64,
+) -> Result<Result<State, Poison>, LogError> {
     // What an older build could not read may be readable now.
     state.blocked = None;
     if ranges.is_empty() {
-        return Ok(state);
+        return Ok(Ok(state));
     }
     let key = Some(state.conversation.as_str().to_owned());
     let mut batches =
         context.shared.ports.log.replay(Topic::ConversationEvents, context.partition, ranges, key);
     while let Some(batch) = batches.recv().await {
         for item in Decoded::new(batch?, context.shared.ports.log.partitions()).items {
-            apply(&mut state, &item.recorded);
+            if item.recorded.offset >= below {
+                hold(&mut state, &item.recorded);
+                return Ok(Ok(state));
+            }
+            if let Err(poison) = fold(&mut state, &item.recorded) {
+                return Ok(Err(poison));
+            }
         }
     }
-    Ok(state)
+    Ok(Ok(state))
 }
 
-/// The store does not verify: forget it, the log has everything.
-pub(super) async fn discard(context: &Rc<HostContext>, error: &SnapshotError) {
+/// The store does not verify: forget it, the log has everything. False where not even that works.
+pub(super) async fn discard(context: &Rc<HostContext>, error: &SnapshotError) -> bool {
     tracing::warn!(partition = context.partition, %error, "snapshots discarded; rebuilding from the log");
-    if let Err(error) = context.shared.ports.snapshots.discard(context.partition).await {
-        tracing::error!(partition = context.partition, %error, "snapshots could not be discarded");
+    match context.shared.ports.snapshots.discard(context.partition).await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::error!(partition = context.partition, %error, "snapshots could not be discarded");
+            false
+        }
     }
 }
 
@@ -127,6 +162,9 @@ impl Handler<Loaded> for Host {
     type Result = ();
 
     fn handle(&mut self, message: Loaded, _: &mut Self::Context) {
-        self.loaded(*message.0);
+        let state = *message.0;
+        self.resuming.read(&state.conversation);
+        self.loaded(state);
+        self.resume();
     }
 }

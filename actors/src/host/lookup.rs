@@ -8,6 +8,7 @@ use callboard_ports::snapshot::{self, SnapshotError};
 use tokio::sync::oneshot;
 
 use super::load::INDEX_GAP;
+use super::storeless::Mode;
 use super::{Host, Phase};
 use crate::conversation::Conversation;
 
@@ -36,8 +37,10 @@ impl Handler<Open> for Host {
     type Result = ();
 
     fn handle(&mut self, message: Open, _: &mut Self::Context) {
-        if self.phase == Phase::Running {
-            self.open(&message.conversation, message.reply);
+        match self.phase {
+            Phase::Running => self.open(&message.conversation, message.reply),
+            Phase::CatchingUp => self.resuming.want(&message.conversation),
+            Phase::Retiring => {}
         }
     }
 }
@@ -52,9 +55,17 @@ impl Handler<Offsets> for Host {
         }
         let dirty = self.dirty.get(&message.0).cloned().unwrap_or_default();
         let context = self.context.clone();
+        let fresh = dirty.into_iter().map(|offset| offset..offset + 1);
+        match context.memory.store.mode() {
+            Mode::Stored => {}
+            Mode::Indexed => {
+                let ranges = snapshot::coalesce(fresh, INDEX_GAP);
+                return Box::pin(async { Some(ranges) });
+            }
+            Mode::Scanning => return Box::pin(async { None }),
+        }
         Box::pin(async move {
             let stored = context.shared.ports.snapshots.load(context.partition, &message.0).await.ok()?;
-            let fresh = dirty.into_iter().map(|offset| offset..offset + 1);
             Some(snapshot::coalesce(stored.offsets.into_iter().chain(fresh), INDEX_GAP))
         })
     }
@@ -70,7 +81,17 @@ impl Handler<List> for Host {
         let context = self.context.clone();
         Box::pin(async move {
             let store = &context.shared.ports.snapshots;
-            fresh.extend(store.conversations(context.partition, after.as_ref(), limit).await?);
+            match context.memory.store.mode() {
+                Mode::Stored => {
+                    fresh.extend(store.conversations(context.partition, after.as_ref(), limit).await?);
+                }
+                // All of them are among the dirty ones.
+                Mode::Indexed => {}
+                Mode::Scanning => {
+                    let words = "without a snapshot store the conversations of this partition are not listed";
+                    return Err(SnapshotError::Failed(words.into()));
+                }
+            }
             fresh.sort();
             fresh.dedup();
             fresh.truncate(limit);

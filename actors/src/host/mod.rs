@@ -1,27 +1,35 @@
 //! The partition host: owns one partition, routes its records and commands to conversations, keeps their timers,
 //! snapshots and dead letters. A host starts by catching up (`catch_up`), which is also all there is of recovery.
 //!
-//! Neighbours: `bridge` (its parent and feed), `conversation` (its children), `slots` (who is loaded), `load` (one
-//! conversation from snapshot and log), `flush` (snapshots and checkpoint), `dead` (unreadable records), `lookup`
-//! (questions from outside).
+//! Neighbours: `bridge` (its parent and feed), `conversation` (its children), `slots` (who is loaded), `crashes` (who ended
+//! unasked), `load` (one conversation from snapshot and log), `resume` (whom to bring back), `flush` (snapshots and
+//! checkpoint), `storeless` (without them), `dead` (unreadable records), `lookup` and `open` (questions from outside).
 
 mod append;
 mod catch_up;
 mod commands;
+mod crashes;
 mod dead;
 mod deliver;
 mod flush;
+mod fold;
 mod load;
 mod lookup;
+mod open;
+mod resume;
 mod slots;
+mod storeless;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use actix::{Actor, ActorContext, Addr, Context, Handler, Message, ResponseFuture};
+use callboard_domain::State;
+use callboard_domain::conversation::Recorded;
+use callboard_domain::event::Event;
 use callboard_domain::id::ConversationId;
 use callboard_ports::inbox::InboxControl;
 use callboard_ports::log::{LogIdentity, TailControl, TailEvent};
@@ -31,12 +39,14 @@ pub use append::append_until_acknowledged;
 pub use commands::{TakeCommands, Taken};
 pub use flush::Retire;
 pub use lookup::{List, Offsets, Open};
+pub use open::{OpenAt, ReadOpen};
 
 use crate::conversation::Events;
 use crate::decode::Decoded;
 use crate::history::Observed;
 use crate::limits::HOST_MAILBOX;
 use crate::observe::{ActorView, Show};
+use crate::open_index::OpenIndex;
 use crate::planner_pool::PlannerPool;
 use crate::shared::Shared;
 use crate::supervise::{Ending, EndingCell, Kill};
@@ -49,12 +59,49 @@ pub struct HostContext {
     pub partition: u32,
     pub path: String,
     pub wakes: Wakes,
+    /// What is open in its conversations.
+    pub open: OpenIndex,
+    pub memory: Rc<HostMemory>,
     /// Commands taken and not done. Outlives the host: a restarted one finds there what to do.
     pub orders: Arc<Window<Taken>>,
     pub planner: Rc<RefCell<Option<Addr<PlannerPool>>>>,
 }
 
+/// What is remembered for as long as the partition is ours, whichever host runs.
+#[derive(Default)]
+pub struct HostMemory {
+    store: storeless::StoreMemory,
+    /// Offsets of commands that are on their way to the dead letters.
+    given_up: RefCell<HashSet<u64>>,
+}
+
 impl HostContext {
+    pub fn new(
+        shared: Arc<Shared>,
+        partition: u32,
+        path: String,
+        memory: Rc<HostMemory>,
+        orders: Arc<Window<Taken>>,
+        planner: Rc<RefCell<Option<Addr<PlannerPool>>>>,
+    ) -> Self {
+        let (wakes, open) = (Wakes::default(), OpenIndex::default());
+        Self { shared, partition, path, wakes, open, memory, orders, planner }
+    }
+
+    fn is_given_up(&self, offset: u64) -> bool {
+        self.memory.given_up.borrow().contains(&offset)
+    }
+
+    /// An event was folded: a result says something of its tool.
+    pub fn observe(&self, state: &State, recorded: &Recorded, event: &Event) {
+        if let (Event::ToolInvocationResulted(body), Some(command)) = (event, &recorded.command)
+            && let Some(step) =
+                state.plan_of(command.as_str(), body.version).and_then(|plan| plan.step(&body.step))
+        {
+            self.shared.breakers.observe(&step.plan.tool, &body.outcome, recorded.timestamp_ms);
+        }
+    }
+
     pub fn planner(&self) -> Option<Addr<PlannerPool>> {
         self.planner.borrow().clone()
     }
@@ -102,6 +149,9 @@ pub struct Host {
     /// Offsets of each conversation's records that no stored snapshot covers yet.
     dirty: HashMap<ConversationId, Vec<u64>>,
     flush: flush::Flushing,
+    resuming: resume::Resuming,
+    /// Whether it is counted among the partitions without snapshots.
+    counted_without: bool,
     dead: dead::DeadLetters,
     tasks: Vec<AbortHandle>,
 }
@@ -130,6 +180,8 @@ impl Host {
             slots: slots::Slots::default(),
             dirty: HashMap::new(),
             flush: flush::Flushing::default(),
+            resuming: resume::Resuming::default(),
+            counted_without: false,
             dead: dead::DeadLetters::default(),
             tasks: Vec::new(),
         }
@@ -206,12 +258,16 @@ impl Host {
             let offsets: Vec<u64> =
                 items.iter().map(|i| decoded.items[*i as usize].recorded.offset).collect();
             late.extend(self.deliver_events(conversation, Events { decoded: decoded.clone(), items }));
-            self.dirty.entry(conversation.clone()).or_default().extend(offsets);
+            if self.context.memory.store.mode() != storeless::Mode::Scanning {
+                self.dirty.entry(conversation.clone()).or_default().extend(offsets);
+            }
         }
         self.position = self.position.max(decoded.end());
         if let Some(history) = self.context.shared.directory.history() {
             // A full projection fills the gap from the log by itself.
-            let _ = history.try_send(Observed(decoded));
+            if history.try_send(Observed(decoded)).is_err() {
+                self.context.shared.metrics.refused("history_mailbox");
+            }
         }
         Box::pin(async move {
             for delivery in late {
@@ -237,11 +293,15 @@ impl Drop for Host {
             task.abort();
         }
         let directory = &self.context.shared.directory;
-        for conversation in self.slots.ids() {
-            directory.leave(conversation);
+        for (conversation, live) in self.slots.live() {
+            directory.leave(conversation, &live.addr);
         }
-        directory.leave_host(self.context.partition);
+        directory.leave_host(self.context.partition, &self.addr);
         self.feed.tail.unassign(self.context.partition);
+        self.without_snapshots(false);
+        if !self.context.orders.is_revoked() {
+            self.context.shared.gauges.forget_open(self.context.partition);
+        }
         if self.phase == Phase::Running {
             self.context.shared.metrics.partitions_owned.fetch_sub(1, Relaxed);
         }
@@ -280,6 +340,7 @@ impl Handler<Tick> for Host {
         for conversation in self.context.wakes.take_due(now_ms, WAKES) {
             self.wake(&conversation);
         }
+        self.resume();
     }
 }
 
@@ -296,6 +357,8 @@ impl Handler<Show> for Host {
             "dirty": self.dirty.len(),
             "commands": self.context.orders.len(),
             "wakes": self.context.wakes.len(),
+            "resuming": self.resuming.len(),
+            "snapshots": self.has_store(),
         });
         let children = self.slots.show(&self.context);
         Box::pin(async move {
@@ -316,3 +379,5 @@ impl Handler<Kill> for Host {
         self.slots.kill(message)
     }
 }
+
+crate::supervise::answers_ping!(Host);

@@ -1,20 +1,24 @@
-//! Which conversations are loaded, being loaded, or resting after too many crashes; and what waits for them.
+//! Which conversations are loaded or being loaded, and what waits for them. Neighbour: `crashes`, which says what becomes
+//! of those that end unasked.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use actix::{Addr, Handler, Message};
+use actix::Addr;
+use callboard_domain::State;
 use callboard_domain::id::ConversationId;
-use callboard_domain::{State, apply};
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
-use super::{Host, HostContext, Phase, Taken};
-use crate::conversation::{Conversation, Events, Order};
+use super::crashes::{ConversationEnded, Crashes};
+use super::{Host, HostContext, fold};
+use crate::conversation::{Conversation, Doing, Events, Order};
 use crate::limits::{CONVERSATION_MAILBOX, PENDING_WHILE_LOADING, SHOW_TIMEOUT, SHOWN_CHILDREN};
-use crate::observe::{ActorView, KillHow, Show};
-use crate::supervise::{Budget, Ending, Kill, Restart, Started, local};
+use crate::observe::{ActorView, KillHow};
+use crate::supervise::{Beat, Kill, Started, local, show_child};
 
 /// What waits for a conversation that is being loaded or is about to leave.
 #[derive(Default)]
@@ -28,6 +32,11 @@ pub(super) struct Pending {
 }
 
 impl Pending {
+    /// Commands that wait, and nothing else.
+    pub fn of(orders: Vec<Order>) -> Self {
+        Self { orders, ..Self::default() }
+    }
+
     pub fn push(&mut self, events: Events) {
         self.records += events.items.len();
         if self.records > PENDING_WHILE_LOADING {
@@ -50,7 +59,11 @@ pub(super) struct Live {
     /// through clones would know no bound.
     pub addr: Addr<Conversation>,
     started: Started,
-    generation: u64,
+    /// Rung when something is sent to it: its heartbeat is listened to while it is used.
+    pub rung: Arc<Notify>,
+    pub generation: u64,
+    /// What it is at.
+    pub doing: Rc<Cell<Doing>>,
     /// Monotonic: when something was last sent to it.
     pub touched_ms: u64,
     /// It has been asked to leave: nothing is sent to it until it has answered.
@@ -62,26 +75,16 @@ pub(super) enum Slot {
     Live(Live),
 }
 
-/// What is remembered of a conversation that crashed.
-#[derive(Default)]
-struct Crashes {
-    budget: Budget,
-    endings: BTreeMap<String, u32>,
-}
-
 /// All slots of a host.
 #[derive(Default)]
 pub(super) struct Slots {
-    pub slots: HashMap<ConversationId, Slot>,
-    crashed: HashMap<ConversationId, Crashes>,
+    /// Ordered, so that a seed of the simulation is one run.
+    pub slots: BTreeMap<ConversationId, Slot>,
+    pub crashed: HashMap<ConversationId, Crashes>,
     generation: u64,
 }
 
 impl Slots {
-    pub fn ids(&self) -> impl Iterator<Item = &ConversationId> {
-        self.slots.keys()
-    }
-
     pub fn len(&self) -> usize {
         self.slots.len()
     }
@@ -113,28 +116,30 @@ impl Slots {
 
     pub fn show(&self, context: &Rc<HostContext>) -> LocalBoxFuture<'static, Vec<ActorView>> {
         let clock = context.shared.ports.clock.clone();
-        let asked: Vec<_> = self
-            .live()
-            .take(SHOWN_CHILDREN)
-            .map(|(id, live)| {
-                let endings =
-                    self.crashed.get(id).map_or_else(BTreeMap::new, |crashes| crashes.endings.clone());
-                (format!("{}/{id}", context.path), live.addr.clone(), endings, clock.sleep(SHOW_TIMEOUT))
-            })
-            .collect();
-        let show = |(path, addr, endings, timeout): (String, Addr<Conversation>, BTreeMap<_, u32>, _)| async move {
-            let shown = tokio::select! {
-                biased;
-                shown = addr.send(Show) => shown.ok(),
-                () = timeout => None,
+        let ask = |(id, slot): (&ConversationId, &Slot)| {
+            let endings =
+                self.crashed.get(id).map_or_else(BTreeMap::new, |crashes| crashes.endings.clone());
+            let refs = match slot {
+                Slot::Live(live) => live.started.refs(),
+                Slot::Loading(_) => None,
             };
-            let mut view = shown.unwrap_or_else(|| ActorView::silent(&path));
-            // Every ending but passivation is followed by a restart.
-            view.restarts = endings.values().sum();
-            view.endings = endings;
-            view
+            let (path, timeout) = (format!("{}/{id}", context.path), clock.sleep(SHOW_TIMEOUT));
+            async move {
+                // Every ending but passivation is followed by a restart.
+                let restarts = endings.values().sum();
+                let is_loading = refs.is_none();
+                let mut view = show_child(path, refs, restarts, endings, timeout).await;
+                view.kind = "conversation";
+                if is_loading {
+                    view.state = "loading".into();
+                }
+                view
+            }
         };
-        futures_util::future::join_all(asked.into_iter().map(show)).boxed_local()
+        let mut all: Vec<_> = self.slots.iter().collect();
+        all.sort_unstable_by_key(|(id, _)| *id);
+        let asked: Vec<_> = all.into_iter().take(SHOWN_CHILDREN).map(ask).collect();
+        futures_util::future::join_all(asked).boxed_local()
     }
 
     pub fn kill(&mut self, mut message: Kill) -> LocalBoxFuture<'static, bool> {
@@ -154,20 +159,6 @@ impl Slots {
     }
 }
 
-/// A conversation's task is over.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct ConversationEnded {
-    conversation: ConversationId,
-    generation: u64,
-    ending: Ending,
-}
-
-/// The pause after a crash is over.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct LoadAgain(ConversationId);
-
 impl Host {
     pub(super) fn now_ms(&self) -> u64 {
         self.context.shared.ports.clock.monotonic_ms()
@@ -180,37 +171,52 @@ impl Host {
             Some(Slot::Loading(pending)) => pending,
             _ => Pending::default(),
         };
-        for events in &pending.events {
-            for i in &events.items {
-                apply(&mut state, &events.decoded.items[*i as usize].recorded);
-            }
+        let waiting = pending
+            .events
+            .iter()
+            .flat_map(|events| events.items.iter().map(|i| &events.decoded.items[*i as usize].recorded));
+        if waiting.into_iter().any(|recorded| fold::fold(&mut state, recorded).is_err()) {
+            // Reading it from the log stops in front of that record.
+            let again = Pending { orders: pending.orders, opens: pending.opens, ..Pending::default() };
+            self.slots.slots.insert(conversation.clone(), Slot::Loading(again));
+            self.start_loading(&conversation);
+            return;
         }
         self.slots.generation += 1;
         let generation = self.slots.generation;
         let (context, orders) = (self.context.clone(), pending.orders);
+        let doing: Rc<Cell<Doing>> = Rc::default();
+        let of = doing.clone();
         let (addr, mut started) = local(CONVERSATION_MAILBOX, |addr, ending| {
-            Conversation::new(state, orders, context, addr, ending)
+            Conversation::new(state, orders, context, of, addr, ending)
         });
-        let watch = std::mem::replace(&mut started.ended, Box::pin(std::future::pending()));
+        let rung = Arc::new(Notify::new());
+        let shared = &self.context.shared;
+        let (clock, every) = (shared.ports.clock.clone(), shared.limits.heartbeat_every);
+        let watch = started.watched(Beat { clock, every, rung: Some(rung.clone()) });
         let (host, name) = (self.addr.clone(), conversation.clone());
         actix::spawn(async move {
             let ending = watch.await;
             let _ = host.send(ConversationEnded { conversation: name, generation, ending }).await;
         });
-        self.context.shared.directory.enter(conversation.clone(), addr.clone());
+        self.context.shared.directory.enter(conversation.clone(), addr.clone(), rung.clone());
         for open in pending.opens {
             let _ = open.send(addr.clone());
         }
-        let live = Live { addr, started, generation, touched_ms: self.now_ms(), leaving: None };
+        let touched_ms = self.now_ms();
+        let live = Live { addr, started, rung, generation, doing, touched_ms, leaving: None };
         self.slots.slots.insert(conversation, Slot::Live(live));
     }
 
     /// Marks a conversation as being loaded and starts that. What it had in hand comes back from the window.
     pub(super) fn load(&mut self, conversation: &ConversationId) {
         let orders = self.context.orders_of(conversation);
-        let pending = Pending { orders, ..Pending::default() };
+        let pending = Pending::of(orders);
         self.slots.slots.insert(conversation.clone(), Slot::Loading(pending));
-        self.start_loading(conversation);
+        match self.flush.take_kept(conversation) {
+            Some(state) => self.loaded(state),
+            None => self.start_loading(conversation),
+        }
     }
 
     /// A load has ended: launch, or read again what overflowed meanwhile.
@@ -226,73 +232,6 @@ impl Host {
                 self.launch(state);
             }
             _ => {}
-        }
-    }
-}
-
-impl HostContext {
-    /// Commands of one conversation that are taken and not done, in inbox order.
-    fn orders_of(&self, conversation: &ConversationId) -> Vec<Order> {
-        let of = |taken| match taken {
-            Taken::Order(order) if order.conversation == *conversation => Some(order),
-            _ => None,
-        };
-        self.orders.open().into_iter().filter_map(|(_, taken)| of(taken)).collect()
-    }
-}
-
-impl Handler<ConversationEnded> for Host {
-    type Result = ();
-
-    fn handle(&mut self, message: ConversationEnded, _: &mut Self::Context) {
-        let id = message.conversation;
-        match self.slots.slots.get(&id) {
-            Some(Slot::Live(live)) if live.generation == message.generation => {}
-            _ => return,
-        }
-        if message.ending == Ending::Passivated {
-            // Its answer, on the way, says what to do with what waits.
-            return;
-        }
-        self.slots.slots.remove(&id);
-        self.context.shared.directory.leave(&id);
-        if self.phase != Phase::Running {
-            return;
-        }
-        self.context.shared.metrics.ending("conversation", message.ending);
-        tracing::warn!(conversation = %id, ending = message.ending.as_str(), "conversation ended; it is loaded again");
-        /// A conversation that keeps crashing rests this long, so that it harms nobody but itself.
-        const REST: std::time::Duration = std::time::Duration::from_secs(60);
-        /// Conversations whose crashes are remembered; forgetting them forgives.
-        const CRASHED: usize = 1_024;
-        if self.slots.crashed.len() >= CRASHED {
-            self.slots.crashed.clear();
-        }
-        let (now_ms, random) = (self.now_ms(), self.context.shared.ports.entropy.next_u64());
-        let crashes = self.slots.crashed.entry(id.clone()).or_default();
-        *crashes.endings.entry(message.ending.as_str().to_owned()).or_default() += 1;
-        let pause = match crashes.budget.spend(now_ms, random) {
-            Restart::After(pause) => pause,
-            Restart::Exhausted => REST,
-        };
-        self.slots.slots.insert(
-            id.clone(),
-            Slot::Loading(Pending { orders: self.context.orders_of(&id), ..Pending::default() }),
-        );
-        let (clock, host) = (self.context.shared.ports.clock.clone(), self.addr.clone());
-        self.task(async move {
-            clock.sleep(pause).await;
-            let _ = host.send(LoadAgain(id)).await;
-        });
-    }
-}
-
-impl Handler<LoadAgain> for Host {
-    type Result = ();
-
-    fn handle(&mut self, message: LoadAgain, _: &mut Self::Context) {
-        if matches!(self.slots.slots.get(&message.0), Some(Slot::Loading(_))) {
-            self.start_loading(&message.0);
         }
     }
 }

@@ -25,9 +25,7 @@ impl Node {
         conversation: &ConversationId,
     ) -> Result<mpsc::Receiver<Result<Batch, LogError>>, NodeError> {
         let partition = self.partition_of(conversation);
-        let host = self.shared.directory.host(partition).ok_or_else(|| self.not_ready(partition))?;
-        let offsets =
-            host.send(Offsets(conversation.clone())).await.map_err(|_| self.not_ready(partition))?;
+        let offsets = self.of_host(partition, Offsets(conversation.clone())).await?;
         let log = &self.shared.ports.log;
         let ranges = match offsets {
             Some(ranges) => ranges,
@@ -51,8 +49,9 @@ impl Node {
     ) -> Result<Follow, NodeError> {
         // Subscribed first, read second: nothing falls between.
         let addr = self.conversation(conversation).await?;
-        let gone = |_| NodeError::Gone("the conversation's actor has just ended".into());
-        let mut live = addr.send(Subscribe).await.map_err(gone)?.records;
+        let gone = || NodeError::Gone("the conversation's actor has just ended".into());
+        let subscribed = self.of_conversation((conversation, &addr), addr.send(Subscribe)).await;
+        let mut live = subscribed.and_then(Result::ok).ok_or_else(gone)?.records;
         let mut past = self.records(conversation).await?;
         let (sender, receiver) = mpsc::channel(FOLLOW_RECORDS);
         tokio::spawn(async move {

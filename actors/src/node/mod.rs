@@ -1,9 +1,15 @@
 //! The running node as the outside sees it: ask, wait, read, follow, show, kill, stop. Every call may come
 //! from any thread; nothing here holds state of its own.
 
+mod answers;
+mod commands;
 mod follow;
+mod near;
+mod open_turns;
+mod root;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::Addr;
@@ -13,19 +19,22 @@ use callboard_domain::limits::MAX_QUEUED_TURNS;
 use callboard_domain::view::{self, TurnView};
 use callboard_ports::log::LogError;
 use callboard_ports::partition::partition_of;
-use futures_util::future::FutureExt;
 use tokio::sync::{oneshot, watch};
 
-use crate::conversation::{AwaitEnd, Conversation, Look};
-use crate::directory::Directory;
+use crate::breaker::Breakers;
+use crate::conversation::{AwaitEnd, Look};
+use crate::directory::{Directory, RUNNING};
 use crate::guardian::Guardian;
-use crate::host::{List, Open};
-use crate::limits::{BATCH_MAILBOX, Limits};
+use crate::host::List;
+use crate::limits::Limits;
 use crate::observe::{ActorView, KillHow, Metrics, Show};
 use crate::shared::{Ports, Roles, Shared};
-use crate::supervise::{Budget, Drain, Ending, Kill, Restart, remote};
+use crate::supervise::{Drain, Kill};
 
+pub use commands::Commanded;
 pub use follow::Follow;
+pub use open_turns::{NoCursor, OpenCursor, OpenFilter, OpenPage};
+pub use root::{Lost, Root};
 
 /// Why a question to a node was not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,8 +55,8 @@ pub enum NodeError {
     /// The node is stopping or the actor ended meanwhile: ask again.
     #[error("the node cannot answer now: {0}")]
     Gone(String),
-    #[error("there is no actor {0:?}")]
-    NoSuchActor(String),
+    #[error("there is no actor {path:?}; near it are {}", near.join(", "))]
+    NoSuchActor { path: String, near: Vec<String> },
 }
 
 /// What the log knows of a command before it is sent.
@@ -67,6 +76,14 @@ pub struct Readiness {
     pub ready: bool,
     /// One line a partition that is not ready, or why nothing is.
     pub waiting_for: Vec<String>,
+    /// What does not work as it should, though it serves.
+    pub notes: Vec<String>,
+}
+
+impl Readiness {
+    fn not_yet(why: String) -> Self {
+        Self { ready: false, waiting_for: vec![why], notes: Vec::new() }
+    }
 }
 
 /// Why a node cannot go on; each has its exit code.
@@ -93,51 +110,33 @@ pub struct Node {
 /// Starts the actors. `worker_name` names this process in events.
 #[must_use]
 pub fn start(ports: Ports, roles: Roles, limits: Limits, worker_name: &str) -> Node {
+    let metrics = Arc::new(Metrics::default());
+    let specs = ports.tools.specs().into_iter();
+    let run_here =
+        specs.filter(|spec| roles.pools.iter().any(|pool| **pool == *spec.pool)).map(|spec| spec.name);
+    let breakers = Breakers::new(ports.clock.clone(), metrics.clone(), &limits, run_here);
     let shared = Arc::new(Shared {
         ports,
         limits,
-        metrics: Arc::new(Metrics::default()),
+        metrics,
+        breakers: Arc::new(breakers),
+        gauges: Arc::default(),
         directory: Arc::new(Directory::default()),
         worker_name: Arc::from(worker_name),
-        guardian: Mutex::new(None),
+        root: Arc::default(),
         fatal: watch::channel(None).0,
+        tenure: None,
     });
     let stop = Arc::new(watch::channel(false).0);
-    let (root, of) = (shared.clone(), roles.clone());
-    let stopped = stop.subscribe();
-    let job = Box::new(move || keep_guardian(root, of, stopped).boxed_local());
-    if !shared.ports.placement.spawn_on(0, job) {
+    let started_ms = shared.ports.clock.monotonic_ms();
+    root::watch_arbiters(&shared, &roles, stop.subscribe());
+    if !root::begin(&shared, &roles, stop.subscribe()) {
         shared.fail(Fatal::Wedged("the first arbiter takes no work".into()));
     }
-    let started_ms = shared.ports.clock.monotonic_ms();
-    Node { shared, roles, stop, started_ms }
-}
-
-/// Runs the guardian, again when it dies, until the node is stopped.
-async fn keep_guardian(shared: Arc<Shared>, roles: Roles, mut stopped: watch::Receiver<bool>) {
-    let mut budget = Budget::default();
-    while !*stopped.borrow_and_update() {
-        let (of, with) = (shared.clone(), roles.clone());
-        let guardian = remote(&*shared.ports.placement, 0, BATCH_MAILBOX, move |addr, ending| {
-            *of.guardian.lock().expect("no holder of this lock panics") = Some(Addr::clone(&addr));
-            Guardian::new(of.clone(), with, addr, ending)
-        });
-        let ending = tokio::select! {
-            biased;
-            _ = stopped.changed() => return,
-            ending = guardian.ended => ending,
-        };
-        shared.metrics.ending("guardian", ending);
-        tracing::error!(ending = ending.as_str(), "the guardian ended; it starts again");
-        match budget.spend(shared.ports.clock.monotonic_ms(), shared.ports.entropy.next_u64()) {
-            Restart::After(pause) => shared.ports.clock.sleep(pause).await,
-            Restart::Exhausted => {
-                shared
-                    .fail(Fatal::BudgetExhausted(format!("the guardian itself: {}", Ending::as_str(ending))));
-                return;
-            }
-        }
+    if roles.host {
+        root::measure_start(&shared, started_ms);
     }
+    Node { shared, roles, stop, started_ms }
 }
 
 impl Node {
@@ -151,21 +150,6 @@ impl Node {
         let states = self.shared.directory.host_states();
         let state = states.get(&partition).copied().unwrap_or("not assigned").to_owned();
         NodeError::NotReady { partition, state }
-    }
-
-    /// The conversation's actor, loaded when need be.
-    async fn conversation(&self, id: &ConversationId) -> Result<Addr<Conversation>, NodeError> {
-        if let Some(addr) = self.shared.directory.conversation(id)
-            && addr.connected()
-        {
-            return Ok(addr);
-        }
-        let partition = self.partition_of(id);
-        let host = self.shared.directory.host(partition).ok_or_else(|| self.not_ready(partition))?;
-        let (reply, addr) = oneshot::channel();
-        let open = Open { conversation: id.clone(), reply };
-        host.send(open).await.map_err(|_| self.not_ready(partition))?;
-        addr.await.map_err(|_| self.not_ready(partition))
     }
 
     /// Runs `look` on the conversation's state, inside its actor. Asked again where the actor ends meanwhile, so it may
@@ -190,7 +174,8 @@ impl Node {
                 // Whoever asked may have gone away meanwhile.
                 let _ = reply.send(of(state));
             }));
-            if addr.send(look).await.is_ok()
+            let sent = async { addr.send(look).await.ok().map(|()| seen) };
+            if let Some(Some(seen)) = self.of_conversation((conversation, &addr), sent).await
                 && let Ok(seen) = seen.await
             {
                 return Ok(seen);
@@ -217,7 +202,11 @@ impl Node {
             }
             Ok(if state.open.len() > MAX_QUEUED_TURNS { Asked::QueueFull } else { Asked::New })
         };
-        self.read(conversation, look).await?
+        let asked = self.read(conversation, look).await?;
+        if asked == Ok(Asked::QueueFull) {
+            self.shared.metrics.refused("queued_turns");
+        }
+        asked
     }
 
     /// The turn of `command`, as soon as it has ended; waits across restarts of the conversation's actor. The caller
@@ -235,20 +224,22 @@ impl Node {
         while !*self.stop.borrow() {
             if let Ok(addr) = self.conversation(conversation).await {
                 let (reply, ended) = oneshot::channel();
-                match addr.send(AwaitEnd { command: command.clone(), reply }).await {
-                    Ok(Ok(())) => {
-                        if let Ok(view) = ended.await {
-                            return Ok(view);
-                        }
+                let ask = AwaitEnd { command: command.clone(), reply };
+                let answer = async {
+                    match addr.send(ask).await {
+                        Ok(Ok(())) => ended.await.ok().map(Ok),
+                        Ok(Err(busy)) => Some(Err(busy)),
+                        Err(_) => None,
                     }
-                    Ok(Err(_)) => {
-                        let words = format!(
-                            "{} wait for this conversation",
-                            self.shared.limits.waiters_per_conversation
-                        );
-                        return Err(NodeError::Busy(words));
+                };
+                match self.of_conversation((conversation, &addr), answer).await.flatten() {
+                    Some(Ok(view)) => return Ok(view),
+                    Some(Err(_)) => {
+                        self.shared.metrics.refused("waiters_per_conversation");
+                        let most = self.shared.limits.waiters_per_conversation;
+                        return Err(NodeError::Busy(format!("{most} wait for this conversation")));
                     }
-                    Err(_) => {}
+                    None => {}
                 }
             }
             self.shared.ports.clock.sleep(PAUSE).await;
@@ -265,13 +256,10 @@ impl Node {
         after: Option<ConversationId>,
         limit: usize,
     ) -> Result<Vec<ConversationId>, NodeError> {
-        let hosts = self.shared.directory.hosts();
-        let ask = |host: Addr<crate::host::Host>| {
-            let after = after.clone();
-            async move { host.send(List { after, limit }).await }
-        };
+        let hosts = self.shared.directory.host_states().into_keys();
+        let ask = |partition| self.of_host(partition, List { after: after.clone(), limit });
         let mut all = Vec::new();
-        for answer in futures_util::future::join_all(hosts.into_iter().map(ask)).await {
+        for answer in futures_util::future::join_all(hosts.map(ask)).await {
             let gone = |_| NodeError::Gone("a partition host has just ended".into());
             all.extend(answer.map_err(gone)?.map_err(|error| NodeError::Gone(error.to_string()))?);
         }
@@ -282,15 +270,12 @@ impl Node {
     }
 
     fn guardian(&self) -> Option<Addr<Guardian>> {
-        self.shared.guardian.lock().expect("no holder of this lock panics").clone()
+        self.shared.root().guardian.clone()
     }
 
     /// The whole actor tree.
     pub async fn actors(&self) -> ActorView {
-        match self.guardian() {
-            Some(guardian) => guardian.send(Show).await.unwrap_or_else(|_| ActorView::silent("/")),
-            None => ActorView::silent("/"),
-        }
+        self.of_guardian(Show).await.unwrap_or_else(|| ActorView::restarting("/"))
     }
 
     /// Kills the actor at `path` (`/bridge-0/host-3/ID`).
@@ -299,43 +284,50 @@ impl Node {
     /// [`NodeError::NoSuchActor`].
     pub async fn kill(&self, path: &str, how: KillHow) -> Result<(), NodeError> {
         let parts: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
-        let guardian =
-            self.guardian().ok_or_else(|| NodeError::Gone("the guardian is being started".into()))?;
+        if self.guardian().is_none() {
+            return Err(NodeError::Gone("the guardian is being started".into()));
+        }
         // Whoever panics as told answers with a closed mailbox.
-        let found = guardian.send(Kill { path: parts, how }).await.unwrap_or(true);
-        if found { Ok(()) } else { Err(NodeError::NoSuchActor(path.to_owned())) }
+        let found = self.of_guardian(Kill { path: parts, how }).await.unwrap_or(true);
+        if found {
+            return Ok(());
+        }
+        Err(NodeError::NoSuchActor { path: path.to_owned(), near: self.paths_near(path).await })
     }
 
     /// Whether every partition of this node is caught up.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         if let Some(fatal) = &*self.shared.fatal.borrow() {
-            return Readiness { ready: false, waiting_for: vec![fatal.to_string()] };
+            return Readiness::not_yet(fatal.to_string());
         }
         if *self.stop.borrow() {
-            return Readiness { ready: false, waiting_for: vec!["the node is stopping".into()] };
+            return Readiness::not_yet("the node is stopping".into());
         }
         if !self.roles.host {
-            return Readiness { ready: true, waiting_for: Vec::new() };
+            return Readiness { ready: true, waiting_for: Vec::new(), notes: Vec::new() };
         }
         let states = self.shared.directory.host_states();
         if states.is_empty() {
-            return Readiness { ready: false, waiting_for: vec!["no partition is assigned yet".into()] };
+            return Readiness::not_yet("no partition is assigned yet".into());
         }
-        /// A node that is alone gets every partition within this; one of several never gets them all.
-        const ALONE_MS: u64 = 10_000;
         let (assigned, all) = (states.len(), self.shared.ports.log.partitions() as usize);
         let up_ms = self.shared.ports.clock.monotonic_ms().saturating_sub(self.started_ms);
-        if assigned < all && up_ms < ALONE_MS {
+        if assigned < all && Duration::from_millis(up_ms) < root::ALONE {
             let words = format!("{assigned} of {all} partitions are assigned yet");
-            return Readiness { ready: false, waiting_for: vec![words] };
+            return Readiness::not_yet(words);
         }
         let waiting_for: Vec<String> = states
             .iter()
-            .filter(|(_, state)| **state != "running")
+            .filter(|(_, state)| **state != RUNNING)
             .map(|(partition, state)| format!("partition {partition} is {state}"))
             .collect();
-        Readiness { ready: waiting_for.is_empty(), waiting_for }
+        let without = self.shared.metrics.partitions_without_snapshots.load(Ordering::Relaxed);
+        let note = format!(
+            "{without} partitions run without snapshots: the next start reads their log from its beginning"
+        );
+        let notes = if without > 0 { vec![note] } else { Vec::new() };
+        Readiness { ready: waiting_for.is_empty(), waiting_for, notes }
     }
 
     #[must_use]
@@ -371,6 +363,6 @@ impl Node {
             }
         }
         self.stop.send_replace(true);
-        *self.shared.guardian.lock().expect("no holder of this lock panics") = None;
+        self.shared.root().guardian = None;
     }
 }

@@ -28,7 +28,33 @@ pub(super) enum Family {
     BreakerOpen,
 }
 
+/// A family's name, help and kind.
+pub type Described = (&'static str, &'static str, MetricKind);
+
 impl Family {
+    const ALL: [Self; 12] = [
+        Self::Endings,
+        Self::Ignored,
+        Self::DeadLetters,
+        Self::Refusals,
+        Self::ArbitersWedged,
+        Self::Recoveries,
+        Self::LastRecovery,
+        Self::OpenTurns,
+        Self::OldestOpenTurn,
+        Self::EffectsInDoubt,
+        Self::GroupLag,
+        Self::BreakerOpen,
+    ];
+
+    /// All of them, with lines or without: a board can be told what to expect.
+    pub fn described() -> [Described; Self::ALL.len()] {
+        Self::ALL.map(|family| {
+            let (name, _, kind, help) = family.words();
+            (name, help, kind)
+        })
+    }
+
     /// Name, label keys, kind, help.
     fn words(self) -> (&'static str, &'static [&'static str], MetricKind, &'static str) {
         use MetricKind::{Counter, Gauge};

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use callboard_domain::conversation::Ignored;
 
-use super::families::{Families, Family};
+use super::families::{Described, Families, Family};
 use crate::supervise::Ending;
 
 /// What kind of number a line is.
@@ -45,6 +45,7 @@ pub struct Metrics {
     pub snapshots_written: AtomicU64,
     pub snapshots_unusable: AtomicU64,
     pub partitions_owned: AtomicI64,
+    pub partitions_without_snapshots: AtomicI64,
     labelled: Families,
 }
 
@@ -122,6 +123,12 @@ impl Metrics {
         lines
     }
 
+    /// The metrics that have no line before something happens.
+    #[must_use]
+    pub fn described() -> Vec<Described> {
+        Family::described().into()
+    }
+
     fn counters(&self) -> [MetricLine; 12] {
         let of = |name, help, cell: &AtomicU64| {
             line(name, help, MetricKind::Counter, cell.load(Ordering::Relaxed) as f64)
@@ -162,13 +169,18 @@ impl Metrics {
         ]
     }
 
-    fn gauges(&self) -> [MetricLine; 2] {
+    fn gauges(&self) -> [MetricLine; 3] {
         let of = |name, help, cell: &AtomicI64| {
             line(name, help, MetricKind::Gauge, cell.load(Ordering::Relaxed) as f64)
         };
         [
             of("callboard_conversations_live", "Conversation actors.", &self.conversations_live),
             of("callboard_partitions_owned", "Partitions owned and caught up.", &self.partitions_owned),
+            of(
+                "callboard_partitions_without_snapshots",
+                "Partitions whose snapshot store does not work.",
+                &self.partitions_without_snapshots,
+            ),
         ]
     }
 

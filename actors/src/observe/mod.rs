@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use actix::Message;
 use serde::{Deserialize, Serialize};
 
+use crate::supervise::kind_of;
+
 pub use metrics::{MetricKind, MetricLine, Metrics};
 
 /// "Show yourself".
@@ -52,10 +54,21 @@ impl ActorView {
         }
     }
 
-    /// An actor that is being restarted or does not answer.
+    /// An actor that does not answer.
     #[must_use]
     pub fn silent(path: &str) -> Self {
-        Self::new(path, "unknown", "silent", 0)
+        Self::absent(path, "silent")
+    }
+
+    /// An actor that ended and is being started again.
+    #[must_use]
+    pub fn restarting(path: &str) -> Self {
+        Self::absent(path, "restarting")
+    }
+
+    fn absent(path: &str, state: &str) -> Self {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        Self::new(path, kind_of(name), state, 0)
     }
 }
 
@@ -69,4 +82,6 @@ pub enum KillHow {
     Stop,
     /// Its task is dropped.
     Abort,
+    /// Its mailbox stops: its supervisor notices that its heartbeat is missing.
+    Wedge,
 }

@@ -1,20 +1,26 @@
-//! From a worker's outcome to an acknowledged answer: only then are the requests done.
+//! From what a run came to, to an acknowledged answer: only then are the requests done.
 
 use std::sync::Arc;
 
 use actix::{Handler, Message};
-use callboard_domain::event::Event;
+use callboard_domain::event::ToolError;
+use callboard_ports::dead_letter::{Reason, dead_letter};
+use callboard_ports::record::{NewRecord, Record, Topic};
 
-use super::Pool;
+use super::flights::{Flight, Place, Stage};
+use super::job::{Answer, Came};
+use super::{Kind, Pool};
+use crate::crash_point::crash_point;
 use crate::host::append_until_acknowledged;
+use crate::shared::Shared;
 
-/// A worker has an outcome: the event that answers the request.
+/// A worker is through with a job.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Finished {
     pub key: Arc<str>,
     pub worker: usize,
-    pub event: Box<Event>,
+    pub came: Came,
 }
 
 /// The log does not take the answer, and never will.
@@ -27,17 +33,74 @@ struct Refused(Arc<str>);
 #[rtype(result = "()")]
 struct Answered(Arc<str>);
 
+/// What is appended for a flight, each of it acknowledged before the next.
+struct Outgoing {
+    entry: Option<NewRecord>,
+    events: Vec<NewRecord>,
+    is_synthesis: bool,
+    /// The request that goes to the dead letters, and why.
+    poison: Option<(Topic, Place, String)>,
+}
+
+impl Outgoing {
+    async fn send(self, shared: &Shared) -> bool {
+        let (log, clock) = (&*shared.ports.log, &*shared.ports.clock);
+        // Without an acknowledgement there is no committed offset: the request comes again.
+        if let Some(entry) = self.entry {
+            if !append_until_acknowledged(log, clock, vec![entry], || false).await {
+                return false;
+            }
+            crash_point!("committed_appended");
+        }
+        if !append_until_acknowledged(log, clock, self.events, || false).await {
+            return false;
+        }
+        if self.is_synthesis {
+            crash_point!("answer_appended");
+        } else {
+            crash_point!("result_appended");
+        }
+        if let Some((topic, place, why)) = self.poison
+            && let Some(request) = read_back(shared, topic, place).await
+        {
+            shared.metrics.dead_letter("poison");
+            let reason = Reason { code: "poison", detail: &why, attempt: 1 };
+            let letter = dead_letter(&request, &reason, place.0 % log.partitions());
+            return append_until_acknowledged(log, clock, vec![letter], || false).await;
+        }
+        true
+    }
+}
+
+/// The record of a request: requests under way are kept without theirs, and almost none is poison.
+async fn read_back(shared: &Shared, topic: Topic, (partition, offset): Place) -> Option<Record> {
+    let mut found = shared.ports.log.replay(topic, partition, vec![offset..offset + 1], None);
+    let batch = found.recv().await?.inspect_err(|error| {
+        tracing::error!(%topic, partition, offset, %error, "a poisonous request cannot be dead-lettered");
+    });
+    batch.ok()?.records.first().cloned()
+}
+
 impl Pool {
     /// Appends the answer until it is acknowledged, then lets the requests go.
-    pub(super) fn answer(&mut self, key: Arc<str>, event: &Event) {
-        let Some(flight) = self.flights.get(&key) else { return };
-        let record = flight.job.answer(&self.shared, event);
-        let (shared, addr) = (self.shared.clone(), self.addr.clone());
+    pub(super) fn answer(&mut self, key: Arc<str>, answer: Answer) {
+        let Some(flight) = self.flights.get_mut(&key) else { return };
+        flight.stage = Stage::Answering;
+        flight.succeeded |= answer.is_success();
+        let (job, shared) = (flight.job().clone(), self.shared.clone());
+        let poison = match (&flight.poison, flight.requests.first()) {
+            (Some(why), Some(place)) => Some((self.topic, *place, why.clone())),
+            _ => None,
+        };
+        let out = Outgoing {
+            entry: answer.entry.map(|entry| job.entry(&shared, entry)),
+            events: job.records(&shared, &answer.events),
+            is_synthesis: self.kind == Kind::Synthesis,
+            poison,
+        };
+        let addr = self.addr.clone();
         actix::spawn(async move {
-            // Without an acknowledgement there is no committed offset: the request comes again.
-            if append_until_acknowledged(&*shared.ports.log, &*shared.ports.clock, vec![record], || false)
-                .await
-            {
+            if out.send(&shared).await {
                 let _ = addr.send(Answered(key)).await;
             } else {
                 let _ = addr.send(Refused(key)).await;
@@ -45,12 +108,15 @@ impl Pool {
         });
     }
 
-    /// The requests of a flight are done.
+    /// The requests of a flight are done; what was behind it is next.
     pub(super) fn settle(&mut self, key: &Arc<str>) {
         let Some(flight) = self.flights.remove(key) else { return };
-        for (partition, offset) in flight.requests {
-            if let Some(window) = self.windows.get(&partition) {
-                window.done(offset);
+        self.land(&flight);
+        if let Some((next, places)) = flight.next {
+            if flight.succeeded {
+                self.done(&places);
+            } else {
+                self.accept(*next, places);
             }
         }
         if self.flights.is_empty()
@@ -59,16 +125,38 @@ impl Pool {
             let _ = drained.send(());
         }
     }
+
+    /// What a flight leaves behind when it is over.
+    pub(super) fn land(&self, flight: &Flight) {
+        if flight.noted {
+            self.shared.ports.in_hand.end(&flight.job().effect);
+        }
+        self.done(&flight.requests);
+    }
+
+    pub(super) fn done(&self, places: &[Place]) {
+        for (partition, offset) in places {
+            if let Some(window) = self.windows.get(partition) {
+                window.done(*offset);
+            }
+        }
+    }
 }
 
 impl Handler<Finished> for Pool {
     type Result = ();
 
     fn handle(&mut self, message: Finished, _: &mut Self::Context) {
-        if self.workers[message.worker].job.as_ref() == Some(&message.key) {
-            self.free(message.worker);
+        let Finished { key, worker, came } = message;
+        let in_hand = self.workers[worker].job.as_ref().is_some_and(|(job, _)| *job == key);
+        if in_hand {
+            self.free(worker);
+            match came {
+                Came::Answer(answer) => self.answer(key, answer),
+                Came::Later { at_ms } => self.clear(&key, at_ms),
+                Came::Nothing => self.settle(&key),
+            }
         }
-        self.answer(message.key, &message.event);
         self.dispatch();
     }
 }
@@ -77,7 +165,10 @@ impl Handler<Answered> for Pool {
     type Result = ();
 
     fn handle(&mut self, message: Answered, _: &mut Self::Context) {
-        self.answered.insert(message.0.clone(), ());
+        crash_point!("result_acknowledged");
+        if let Some(flight) = self.flights.get(&message.0) {
+            self.answered.insert(message.0.clone(), flight.attempt());
+        }
         self.settle(&message.0);
         self.dispatch();
     }
@@ -92,7 +183,8 @@ impl Handler<Refused> for Pool {
             // Not even the error can be appended: the log is closed, and the request stays uncommitted.
             return;
         }
-        let event = flight.job.failure(&self.shared, "result_too_large", "the answer does not fit a record");
-        self.answer(message.0, &event);
+        let error = ToolError::new("result_too_large", "the answer does not fit a record", false);
+        let event = flight.job().failure(&self.shared, error);
+        self.answer(message.0, Answer::of(event));
     }
 }

@@ -1,28 +1,36 @@
 //! A pool: requests of one group and lane, each run once by a supervised worker, answered into the log, and only then
 //! committed. Tool pools and the synthesis pool are the same machine with another job.
 //!
-//! Duplicates by effect id and attempt join the first (single flight); what was answered lately is remembered in a bounded,
-//! expiring cache. Neighbours: `worker` (its children), `job` (what a request comes to), `intake` (requests coming in).
+//! Duplicates by effect id join the first (single flight), and of two attempts only one is run at a time; what was answered
+//! lately is remembered in a bounded, expiring cache. In the order of a request's life: `intake` (it comes in), `request` (what
+//! it says), `flights` (it is in hand), `cancel` (it is called off), `dispatch` (its turn), `worker` and `job` (it is run;
+//! what must not be done twice by `ledger`), `answers` (it is answered).
 
 mod answers;
+mod cancel;
+mod dispatch;
+mod flights;
 mod intake;
 mod job;
+mod request;
 mod worker;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
-use actix::{Actor, Addr, Context, Handler, ResponseFuture};
+use actix::{Actor, Addr, Context, Handler, Message, ResponseFuture};
 use callboard_ports::inbox::{InboxControl, InboxEvent};
 use callboard_ports::record::Topic;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use answers::Finished;
-pub use job::{Job, Kind};
-use worker::{Run, Worker};
+use flights::{CalledOff, Flight, Stage};
+pub use job::{Answer, Came, Invocation, Job, checked, within_bounds};
+pub use request::Kind;
+use worker::Worker;
 
+use crate::ledger::Ledger;
 use crate::limits::HOST_MAILBOX;
 use crate::observe::{ActorView, Show};
 use crate::shared::Shared;
@@ -36,23 +44,11 @@ pub struct PoolFeed {
     pub topic: Topic,
 }
 
-/// A request under way and every request that waits for it.
-struct Flight {
-    job: Arc<Job>,
-    /// (partition, offset) of the request and of its duplicates.
-    requests: Vec<(u32, u64)>,
-    /// Workers that died with it in hand.
-    crashes: u32,
-    worker: Option<usize>,
-    /// Its answer was refused by the log; the error that replaces it is on its way.
-    refused: bool,
-}
-
 /// A worker as its pool sees it.
 struct Bench {
     addr: Arc<std::sync::Mutex<Option<Addr<Worker>>>>,
-    /// Key of the job in hand.
-    job: Option<Arc<str>>,
+    /// Key of the job in hand, and whether it counts as a call of its tool.
+    job: Option<(Arc<str>, bool)>,
     /// Between an ending and its restart a worker is down.
     up: bool,
 }
@@ -67,12 +63,24 @@ pub struct Pool {
     feed: Option<PoolFeed>,
     inbox: Arc<dyn InboxControl>,
     topic: Topic,
-    windows: HashMap<u32, Arc<Window<()>>>,
-    flights: HashMap<Arc<str>, Flight>,
-    answered: moka::sync::Cache<Arc<str>, ()>,
+    windows: BTreeMap<u32, Arc<Window<()>>>,
+    flights: BTreeMap<Arc<str>, Flight>,
+    /// Effects answered lately, with their attempt.
+    answered: moka::sync::Cache<Arc<str>, u32>,
+    called_off: CalledOff,
+    ledger: Rc<Ledger>,
+    /// This start of this pool, never used again; each claim adds its number.
+    incarnation: String,
+    claims: u64,
     /// Keys that wait for a worker, by tool.
     waiting: BTreeMap<Arc<str>, VecDeque<Arc<str>>>,
+    /// Those that will not be called and need not wait for others.
+    urgent: VecDeque<Arc<str>>,
+    /// The tool whose turn it was when no worker was left.
+    turn: Arc<str>,
     running: HashMap<Arc<str>, usize>,
+    /// Lanes of this pool: they share a tool's concurrency.
+    lanes: usize,
     workers: Vec<Bench>,
     children: Children,
     pumps: Vec<AbortHandle>,
@@ -88,19 +96,13 @@ impl Pool {
         addr: Addr<Self>,
         ending: EndingCell,
     ) -> Self {
-        let ports = &shared.ports;
-        let children = Children::new(
-            &path,
-            ports.clock.clone(),
-            ports.entropy.clone(),
-            shared.metrics.clone(),
-            addr.clone().recipient(),
-            addr.clone().recipient(),
-        );
+        let children = Children::new(&path, &shared, addr.clone().recipient(), addr.clone().recipient());
         let answered = moka::sync::Cache::builder()
             .max_capacity(shared.limits.dedup_entries)
             .time_to_live(shared.limits.dedup_ttl)
             .build();
+        let incarnation = format!("{}/{}", shared.worker_name, shared.ports.entropy.new_id());
+        let (ledger, lanes) = (Ledger::new(shared.clone()), shared.ports.placement.arbiters());
         Self {
             path,
             kind,
@@ -110,10 +112,17 @@ impl Pool {
             shared,
             addr,
             ending,
-            windows: HashMap::new(),
-            flights: HashMap::new(),
+            windows: BTreeMap::new(),
+            flights: BTreeMap::new(),
             answered,
+            called_off: CalledOff::default(),
+            ledger,
+            incarnation,
+            claims: 0,
             waiting: BTreeMap::new(),
+            urgent: VecDeque::new(),
+            turn: Arc::from(""),
+            lanes,
             running: HashMap::new(),
             workers: Vec::new(),
             children,
@@ -130,73 +139,20 @@ impl Pool {
         };
         for i in 0..count {
             let (path, shared) = (format!("{}/worker-{i}", self.path), self.shared.clone());
+            let ledger = self.ledger.clone();
             let (slot, pool) = (Arc::new(std::sync::Mutex::new(None)), self.addr.clone());
             self.workers.push(Bench { addr: slot.clone(), job: None, up: true });
             let factory = Box::new(move || {
                 /// A worker has one job at a time; the rest is room for "show" and "die".
                 const WORKER_MAILBOX: usize = 8;
-                let (path, shared, pool) = (path.clone(), shared.clone(), pool.clone());
+                let (path, pool, with) = (path.clone(), pool.clone(), (shared.clone(), ledger.clone()));
                 let (addr, started) =
-                    local(WORKER_MAILBOX, |_, ending| Worker::new(path, i, shared, pool, ending));
+                    local(WORKER_MAILBOX, |_, ending| Worker::new(path, i, with, pool, ending));
                 *slot.lock().expect("no holder of this lock panics") = Some(addr);
                 started
             });
             self.children.start(&format!("worker-{i}"), factory);
         }
-    }
-
-    /// Gives waiting jobs to idle workers, within each tool's concurrency.
-    fn dispatch(&mut self) {
-        let tools: Vec<Arc<str>> = self.waiting.keys().cloned().collect();
-        for tool in tools {
-            let most = self.kind.concurrency(&*self.shared.ports.tools, &tool);
-            while self.running.get(&tool).copied().unwrap_or(0) < most {
-                let Some(worker) = self.workers.iter().position(|bench| bench.up && bench.job.is_none())
-                else {
-                    return;
-                };
-                let Some(key) = self.waiting.get_mut(&tool).and_then(VecDeque::pop_front) else { break };
-                self.run(key, worker);
-            }
-            if self.waiting.get(&tool).is_some_and(VecDeque::is_empty) {
-                self.waiting.remove(&tool);
-            }
-        }
-    }
-
-    fn run(&mut self, key: Arc<str>, worker: usize) {
-        let Some(flight) = self.flights.get_mut(&key) else { return };
-        if self.shared.now_ms() > flight.job.not_after_ms {
-            self.shared.metrics.requests_expired.fetch_add(1, Relaxed);
-            self.settle(&key);
-            return;
-        }
-        let bench = &mut self.workers[worker];
-        let addr = bench.addr.lock().expect("no holder of this lock panics").clone();
-        // A worker that cannot be reached has just ended: its ending, on the way, gives the job back.
-        let _ = addr.map(|addr| addr.try_send(Run(flight.job.clone())));
-        bench.job = Some(key);
-        flight.worker = Some(worker);
-        *self.running.entry(flight.job.tool.clone()).or_default() += 1;
-        if matches!(self.kind, Kind::Tools(_)) {
-            self.shared.metrics.invocations_run.fetch_add(1, Relaxed);
-        }
-    }
-
-    /// The worker has nothing in hand any more. Gives what it had.
-    fn free(&mut self, worker: usize) -> Option<Arc<str>> {
-        let key = self.workers[worker].job.take()?;
-        if let Some(flight) = self.flights.get_mut(&key) {
-            flight.worker = None;
-            if let Some(running) = self.running.get_mut(&flight.job.tool) {
-                *running = running.saturating_sub(1);
-                // Foreign requests may name any tool: nothing is kept of those that are done.
-                if *running == 0 {
-                    self.running.remove(&flight.job.tool);
-                }
-            }
-        }
-        Some(key)
     }
 }
 
@@ -229,16 +185,21 @@ impl Handler<Ended> for Pool {
         let Some(worker) = worker_index(&message.name) else { return };
         self.workers[worker].up = false;
         let Some(key) = self.free(worker) else { return };
-        let most = self.shared.limits.crashes_per_invocation;
-        let Some(flight) = self.flights.get_mut(&key) else { return };
-        flight.crashes += 1;
-        if flight.crashes >= most {
-            let words = format!("{most} workers ended ({}) with it in hand", message.ending.as_str());
-            let event = flight.job.failure(&self.shared, "panicked", &words);
-            self.answer(key, &event);
-        } else {
-            let tool = flight.job.tool.clone();
-            self.waiting.entry(tool).or_default().push_front(key);
+        if let Some(flight) = self.flights.get_mut(&key) {
+            flight.crashes += 1;
+            flight.last_ending = Some(message.ending.as_str());
+            let (owned, attempt) = (!flight.requests.is_empty(), flight.attempt());
+            if flight.task.claim.is_none() && !owned {
+                // Its partition is somebody else's, who runs it.
+                self.settle(&key);
+            } else if flight.task.claim.is_none() && self.called_off.holds(&key, attempt) {
+                self.refuse(&key, job::called_off());
+            } else {
+                // First in its queue: it has waited already.
+                flight.stage = Stage::Waiting;
+                let tool = flight.job().tool.clone();
+                self.waiting.entry(tool).or_default().push_front(key);
+            }
         }
         self.dispatch();
     }
@@ -256,6 +217,31 @@ impl Handler<RestartChild> for Pool {
     }
 }
 
+/// What could be finished before the stop is.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct LetGo;
+
+impl Pool {
+    /// Says what is done, and that what is not was no crash: an orderly stop is nobody's fault.
+    fn let_go(&self) {
+        self.windows.values().for_each(|window| window.write_down());
+        for (key, flight) in &self.flights {
+            if flight.noted {
+                self.shared.ports.in_hand.end(key);
+            }
+        }
+    }
+}
+
+impl Handler<LetGo> for Pool {
+    type Result = ();
+
+    fn handle(&mut self, _: LetGo, _: &mut Self::Context) {
+        self.let_go();
+    }
+}
+
 impl Handler<Drain> for Pool {
     type Result = ResponseFuture<()>;
 
@@ -265,9 +251,13 @@ impl Handler<Drain> for Pool {
         for partition in self.windows.keys() {
             self.inbox.pause(*partition);
         }
+        // Whoever comes next waits for the ledger just as well.
+        self.flights.retain(|_, flight| !matches!(flight.stage, Stage::Clearing { .. }));
         if self.flights.is_empty() {
+            self.let_go();
             return Box::pin(async {});
         }
+        let addr = self.addr.clone();
         let (done, drained) = oneshot::channel();
         self.drained = Some(done);
         let timeout = self.shared.ports.clock.sleep(DRAIN);
@@ -277,6 +267,7 @@ impl Handler<Drain> for Pool {
                 _ = drained => {}
                 () = timeout => {}
             }
+            let _ = addr.send(LetGo).await;
         })
     }
 }
@@ -286,12 +277,16 @@ impl Handler<Show> for Pool {
 
     fn handle(&mut self, _: Show, _: &mut Self::Context) -> Self::Result {
         let mut view = ActorView::new(&self.path, self.kind.actor_kind(), "running", HOST_MAILBOX);
+        let (partitions, effects) = self.ledger.size();
         view.work = serde_json::json!({
             "partitions": self.windows.len(),
             "under_way": self.flights.len(),
-            "waiting": self.waiting.values().map(VecDeque::len).sum::<usize>(),
+            "waiting": self.waiting.values().map(VecDeque::len).sum::<usize>() + self.urgent.len(),
             "busy_workers": self.workers.iter().filter(|bench| bench.job.is_some()).count(),
             "remembered": self.answered.entry_count(),
+            "called_off": self.called_off.len(),
+            "ledger": { "partitions": partitions, "effects": effects },
+            "breakers": self.shared.breakers.show(),
         });
         let children = self.children.show();
         Box::pin(async move {
@@ -312,3 +307,5 @@ impl Handler<Kill> for Pool {
         Box::pin(async move { told })
     }
 }
+
+crate::supervise::answers_ping!(Pool);

@@ -1,4 +1,5 @@
-//! What a supervising actor knows of its children, and what it does when one ends (one-for-one).
+//! What a supervising actor knows of its children, and what it does when one ends (one-for-one). Every child is asked for
+//! its pulse (`heartbeat`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,9 +7,11 @@ use std::sync::Arc;
 use actix::{Message, Recipient};
 use callboard_ports::clock::{Clock, Entropy};
 
-use super::{Budget, Ending, Kill, Refs, Restart, Started, kind_of};
+use super::budget::LONGEST_PAUSE;
+use super::{Beat, Budget, Ending, Kill, Refs, Restart, Started, kind_of};
 use crate::limits::{SHOW_TIMEOUT, SHOWN_CHILDREN};
 use crate::observe::{ActorView, KillHow, Metrics, Show};
+use crate::shared::Shared;
 
 /// A child's task is over. Stale generations are ignored.
 #[derive(Debug, Clone, Message)]
@@ -46,6 +49,7 @@ pub struct Children {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     metrics: Arc<Metrics>,
+    beat: Beat,
     ended: Recipient<Ended>,
     restart: Recipient<RestartChild>,
     children: BTreeMap<String, Child>,
@@ -56,14 +60,24 @@ pub struct Children {
 impl Children {
     pub fn new(
         parent: &str,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        metrics: Arc<Metrics>,
+        shared: &Shared,
         ended: Recipient<Ended>,
         restart: Recipient<RestartChild>,
     ) -> Self {
-        let parent = parent.to_owned();
-        Self { parent, clock, entropy, metrics, ended, restart, children: BTreeMap::new(), generation: 0 }
+        let (clock, entropy) = (shared.ports.clock.clone(), shared.ports.entropy.clone());
+        let beat = Beat { clock: clock.clone(), every: shared.limits.heartbeat_every, rung: None };
+        let (parent, metrics) = (parent.to_owned(), shared.metrics.clone());
+        Self {
+            parent,
+            clock,
+            entropy,
+            metrics,
+            beat,
+            ended,
+            restart,
+            children: BTreeMap::new(),
+            generation: 0,
+        }
     }
 
     /// Starts a child and keeps it running until [`Self::remove`].
@@ -85,7 +99,7 @@ impl Children {
         self.generation += 1;
         child.generation = self.generation;
         let mut started = (child.factory)();
-        let watch = std::mem::replace(&mut started.ended, Box::pin(std::future::pending()));
+        let watch = started.watched(self.beat.clone());
         child.running = Some(started);
         let (name, generation, parent) = (name.to_owned(), child.generation, self.ended.clone());
         actix::spawn(async move {
@@ -110,8 +124,11 @@ impl Children {
             ending = message.ending.as_str(),
             "actor ended"
         );
-        let pause = match child.budget.spend(self.clock.monotonic_ms(), self.entropy.next_u64()) {
+        let (now_ms, random) = (self.clock.monotonic_ms(), self.entropy.next_u64());
+        let pause = match child.budget.spend_for(message.ending, now_ms, random) {
             Restart::After(pause) => self.clock.sleep(pause),
+            // It says itself that something it depends on has failed, which a new parent does not mend: it rests.
+            Restart::Exhausted if message.ending == Ending::Failed => self.clock.sleep(LONGEST_PAUSE),
             Restart::Exhausted => return Some(message.name.clone()),
         };
         let (name, generation, parent) = (message.name.clone(), message.generation, self.restart.clone());
@@ -143,8 +160,7 @@ impl Children {
     }
 
     fn refs(&self, name: &str) -> Option<Refs> {
-        let running = self.children.get(name)?.running.as_ref()?;
-        running.refs.lock().expect("no holder of this lock panics").clone()
+        self.children.get(name)?.running.as_ref()?.refs()
     }
 
     /// Passes a kill on, or carries out an abort of a direct child. The future says whether there was one.
@@ -189,7 +205,7 @@ pub async fn show_child(
             shown = refs.show.send(Show) => shown.ok(),
             () = timeout => None,
         },
-        None => None,
+        None => Some(ActorView::restarting(&path)),
     };
     let mut view = shown.unwrap_or_else(|| ActorView::silent(&path));
     view.restarts = restarts;

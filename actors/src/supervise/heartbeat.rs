@@ -29,7 +29,7 @@ pub struct Ping;
 pub enum Pulse {
     /// Its mailbox moves, and so does what it has in hand as far as it can tell.
     Moving,
-    /// What it has in hand is far beyond its own bound: whoever asks may end it.
+    /// What it has in hand is far beyond its own bound. As bad as no answer.
     Stuck,
 }
 
@@ -102,22 +102,28 @@ pub(super) async fn watched(
     }
 }
 
-/// Asks once. False as soon as there is an answer.
+/// Asks until there is a good answer (false), or too many have been missed or bad in a row.
 async fn is_wedged(ping: &Recipient<Ping>, beat: &Beat) -> bool {
     // First the pause: whoever has just started or been rung for is at work.
     beat.clock.sleep(beat.every).await;
-    let mut answer = ping.send(Ping);
+    let mut answer = Box::pin(ping.send(Ping));
     let mut missed = 0;
     loop {
         let before_ms = beat.clock.monotonic_ms();
-        tokio::select! {
+        let answered = tokio::select! {
             biased;
-            answer = &mut answer => match answer {
-                Ok(pulse) => return pulse == Pulse::Stuck,
-                // It has ended: its monitor says how.
-                Err(_) => return std::future::pending().await,
-            },
-            () = beat.clock.sleep(beat.every) => {}
+            answered = &mut answer => Some(answered),
+            () = beat.clock.sleep(beat.every) => None,
+        };
+        match answered {
+            Some(Ok(Pulse::Moving)) => return false,
+            Some(Ok(Pulse::Stuck)) => {
+                beat.clock.sleep(beat.every).await;
+                answer = Box::pin(ping.send(Ping));
+            }
+            // It has ended: its monitor says how.
+            Some(Err(_)) => return std::future::pending().await,
+            None => {}
         }
         let took_ms = u128::from(beat.clock.monotonic_ms().saturating_sub(before_ms));
         if took_ms > (beat.every + LATE).as_millis() {

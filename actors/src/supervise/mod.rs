@@ -6,6 +6,8 @@
 
 mod budget;
 mod children;
+mod heartbeat;
+mod life;
 mod start;
 
 use std::cell::Cell;
@@ -13,9 +15,12 @@ use std::rc::Rc;
 
 pub use budget::{Budget, Restart};
 pub use children::{Children, Ended, RestartChild, show_child};
+pub(crate) use heartbeat::answers_ping;
+pub use heartbeat::{Beat, Ping, Pulse};
+pub use life::Life;
 pub use start::{Guard, Refs, Started, local, remote};
 
-use actix::{Actor, ActorContext, Context, Message};
+use actix::{Actor, ActorContext, AsyncContext, Context, Message};
 use serde::Serialize;
 
 use crate::observe::KillHow;
@@ -36,6 +41,10 @@ pub enum Ending {
     Panicked,
     /// Its task was aborted.
     Killed,
+    /// It missed its heartbeats, or its arbiter stopped.
+    Wedged,
+    /// A child of its own had used up its restart budget.
+    Escalated,
 }
 
 impl Ending {
@@ -49,6 +58,8 @@ impl Ending {
             Self::Failed => "failed",
             Self::Panicked => "panicked",
             Self::Killed => "killed",
+            Self::Wedged => "wedged",
+            Self::Escalated => "escalated",
         }
     }
 }
@@ -63,18 +74,21 @@ impl EndingCell {
     }
 
     /// Dies as a [`Kill`] that has reached its target says; an abort is the parent's to carry out, so that here it ends
-    /// in order. True, as the answer to the kill.
+    /// in order, and one that is told to wedge waits for its supervisor to notice. True, as the answer to the kill.
     pub(crate) fn die_as_told<A: Actor<Context = Context<A>>>(
         &self,
         how: KillHow,
         path: &str,
         context: &mut Context<A>,
     ) -> bool {
-        if how == KillHow::Panic {
-            panic!("{path} was told to panic by the chaos endpoint");
+        match how {
+            KillHow::Panic => panic!("{path} was told to panic by the chaos endpoint"),
+            KillHow::Wedge => context.wait(actix::fut::wrap_future(std::future::pending::<()>())),
+            KillHow::Stop | KillHow::Abort => {
+                self.set(Ending::ToldToStop);
+                context.stop();
+            }
         }
-        self.set(Ending::ToldToStop);
-        context.stop();
         true
     }
 
@@ -100,6 +114,7 @@ pub struct Drain;
 #[must_use]
 pub fn kind_of(name: &str) -> &'static str {
     match name.split('-').next() {
+        Some("") => "guardian",
         Some("bridge") => "bridge",
         Some("host") => "partition_host",
         Some("planner") => "planner_pool",

@@ -1,16 +1,35 @@
 //! The actors on the fakes of the ports: one binary, stories in `world`'s controlled surroundings.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod abandoned;
 mod arbiters;
+mod breaker;
+mod cancel;
 mod check;
 mod control;
+mod deadly;
+mod deeds;
+mod doubts;
 mod duplicates;
+mod effects;
 mod garbage;
 mod history;
+mod lag;
+mod ledger;
 mod liar;
+mod open_turns;
+mod poison;
+mod pools;
+mod probes;
+mod progress;
 mod recovery;
+mod retry;
+mod settle;
+mod stage;
+mod storeless;
 mod supervision;
 mod takeover;
 mod timers;
 mod turns;
+mod wedged;
 mod world;

@@ -142,7 +142,7 @@ async fn damage(world: &World, damage: Damage, old: Stored) {
     snapshots.discard(partition()).await.unwrap();
     let offsets = old.offsets.into_iter().flatten().collect();
     let snapshot = old.snapshot.unwrap();
-    let dirty = Dirty { conversation: conversation("c1"), snapshot, offsets, wake_at_ms: None };
+    let dirty = Dirty { conversation: conversation("c1"), snapshot, offsets, open: None };
     snapshots.flush(Flush { partition: partition(), dirty: vec![dirty], checkpoint }).await.unwrap();
 }
 

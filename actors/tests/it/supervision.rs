@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use callboard_actors::{Fatal, KillHow, Node};
+use callboard_actors::{Fatal, KillHow, Node, NodeError};
 use callboard_ports::fakes::Gate;
 use callboard_ports::partition::partition_of;
 
@@ -63,6 +63,7 @@ async fn busy(node: &Node, pool: &str) -> String {
 fn ending(victim: Victim, how: KillHow) -> &'static str {
     match how {
         KillHow::Panic => "panicked",
+        KillHow::Wedge => "wedged",
         KillHow::Abort if victim != Victim::Guardian => "killed",
         KillHow::Abort | KillHow::Stop => "told_to_stop",
     }
@@ -89,8 +90,8 @@ async fn killed_in_flight(victim: Victim, how: KillHow) {
     }
     let path = victim.path(&node).await;
     node.kill(&path, how).await.unwrap();
-    // Longer than the first back-off.
-    pass(1).await;
+    // Longer than the first back-off, and than a wedged actor goes unnoticed.
+    pass(if how == KillHow::Wedge { 10 } else { 1 }).await;
 
     [&planner, &synthesis, &world.slow_gate].into_iter().for_each(Gate::open);
     world.answered(&node, "c1", "k1").await;
@@ -107,11 +108,8 @@ async fn killed_in_flight(victim: Victim, how: KillHow) {
     assert_eq!(metric(&node, "callboard_actor_endings", Some(name)), 1.0, "{victim:?} {how:?}");
     let tree = node.actors().await;
     let shown = find(&tree, &path).expect("it is back");
-    assert_ne!(shown.state, "silent", "{victim:?} {how:?}");
-    // The guardian's own restarts are counted by nobody in the tree; a conversation's by its host.
-    if victim != Victim::Guardian {
-        assert_eq!((shown.restarts, shown.endings.get(name)), (1, Some(&1)), "{victim:?} {how:?}: {shown:?}");
-    }
+    assert!(!["silent", "restarting", "loading"].contains(&&*shown.state), "{victim:?} {how:?}: {shown:?}");
+    assert_eq!((shown.restarts, shown.endings.get(name)), (1, Some(&1)), "{victim:?} {how:?}: {shown:?}");
 }
 
 fn everybody_killed_by(how: KillHow) {
@@ -135,10 +133,17 @@ fn an_abort_of_anybody_leaves_the_turn_whole() {
     everybody_killed_by(KillHow::Abort);
 }
 
+#[test]
+fn a_wedge_of_anybody_is_noticed_and_leaves_the_turn_whole() {
+    everybody_killed_by(KillHow::Wedge);
+}
+
 /// Kills whoever is at `path`, as often as told, each time when it is back.
 async fn keep_killing(node: &Node, path: &str, times: usize) {
     for _ in 0..times {
-        while find(&node.actors().await, path).is_none_or(|shown| shown.state == "silent") {
+        while find(&node.actors().await, path)
+            .is_none_or(|shown| ["silent", "restarting", "loading"].contains(&&*shown.state))
+        {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         node.kill(path, KillHow::Panic).await.unwrap();
@@ -190,7 +195,11 @@ fn a_child_that_keeps_dying_takes_its_supervisor_down_which_starts_anew() {
             pass(1).await;
             let tree = node.actors().await;
             let shown = find(&tree, parent).unwrap();
-            assert_eq!((shown.restarts, shown.endings.get("panicked")), (1, Some(&1)), "{parent}: {shown:?}");
+            assert_eq!(
+                (shown.restarts, shown.endings.get("escalated")),
+                (1, Some(&1)),
+                "{parent}: {shown:?}"
+            );
             world.slow_gate.open();
             world.answered(&node, "c1", "k1").await;
             world.audit("c1");
@@ -227,10 +236,18 @@ fn nobody_is_killed_where_nobody_is() {
         let world = World::new();
         let node = world.start();
         pass(1).await;
-        for path in ["/nobody", "/bridge-0/host-9", "/pool-default-0/worker-0/child", "/bridge-0/host-0/c9"] {
-            for how in [KillHow::Panic, KillHow::Stop, KillHow::Abort] {
+        let nowhere = [
+            ("/nobody", "/"),
+            ("/bridge-0/host-9", "/bridge-0/host-0"),
+            ("/pool-default-0/worker-0/child", "/pool-default-0/worker-0"),
+            ("/bridge-0/host-0/c9", "/bridge-0/host-0"),
+        ];
+        for (path, nearest) in nowhere {
+            for how in [KillHow::Panic, KillHow::Stop, KillHow::Abort, KillHow::Wedge] {
                 let error = node.kill(path, how).await.unwrap_err();
                 assert!(error.to_string().contains(path), "{error}");
+                let NodeError::NoSuchActor { near, .. } = error else { panic!("{error}") };
+                assert_eq!(near.first().map(String::as_str), Some(nearest), "{path}: {near:?}");
             }
         }
     });

@@ -3,14 +3,16 @@
 //! can be started on the same log. What the stories check is in `check`.
 
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use callboard_actors::{Limits, Node, Ports, Roles};
 use callboard_domain::command::{Command, HistoryReset, PlanCancelRequest, UserQuery};
 use callboard_domain::event::{Author, PlanGenerated, TurnLimits};
 use callboard_domain::id::{CommandId, ConversationId};
+use callboard_domain::json::RawJson;
 use callboard_domain::plan::{Proposal, Toolbox, validate};
 use callboard_domain::view::TurnView;
 use callboard_domain::wire::{self, Stamp};
@@ -18,14 +20,17 @@ use callboard_ports::fakes::{
     FakeTools, Gate, Inline, MemoryLog, MemorySnapshots, OneArbiter, ScriptedPlanner, ScriptedSynthesizer,
     ScriptedTool, SplitMixEntropy, TokioClock,
 };
+use callboard_ports::in_hand::MemoryInHand;
 use callboard_ports::log::Log;
 use callboard_ports::model::PlanRequest;
 use callboard_ports::partition::partition_of;
+use callboard_ports::placement::Placement;
 use callboard_ports::record::{Header, NewRecord, Record, Topic};
 use callboard_ports::tool::Tool;
 use tokio::task::{JoinError, JoinHandle, LocalSet};
 
-use crate::liar::Liar;
+use crate::liar::{Forgetful, Liar};
+use crate::stage::Stage;
 
 pub const PARTITIONS: u32 = 4;
 
@@ -44,6 +49,14 @@ pub struct World {
     pub limits: Limits,
     /// While true, appends are taken and reported as unacknowledged.
     pub lying: Arc<AtomicBool>,
+    /// Appends to these topics are refused as full.
+    pub refusing: Arc<Mutex<BTreeSet<Topic>>>,
+    /// While closed, nothing of the ledger is read.
+    pub ledger: Gate,
+    /// While true, what is committed is forgotten.
+    pub forgetting: Arc<AtomicBool>,
+    /// What every process of this world has in hand.
+    pub in_hand: Arc<MemoryInHand>,
     /// How long the log takes to say which one it is.
     pub identity_ms: Arc<AtomicU64>,
     seed: Cell<u64>,
@@ -57,6 +70,8 @@ pub struct Cast {
     pub synthesis_gate: Option<Gate>,
     pub turn_limits: TurnLimits,
     pub limits: Limits,
+    /// Other tools, by the first word of what they are asked.
+    pub others: Vec<Arc<dyn Tool>>,
 }
 
 impl Default for Cast {
@@ -67,6 +82,7 @@ impl Default for Cast {
             synthesis_gate: None,
             turn_limits: TurnLimits::default(),
             limits: Limits { flush_every: Duration::from_millis(50), ..Limits::default() },
+            others: Vec::new(),
         }
     }
 }
@@ -75,12 +91,17 @@ fn author() -> Author {
     Author { provider: "builtin".into(), model: None, input_tokens: None, output_tokens: None }
 }
 
-/// Plans one step for every part of the message between semicolons: `slow` where it begins so, `echo` otherwise.
+/// Plans one step for every part of the message between semicolons: the tool that its first word names, `echo` otherwise.
 pub fn plan(request: &PlanRequest, tools: &dyn Toolbox) -> PlanGenerated {
     let parts = request.message.split(';').map(str::trim).enumerate();
     let steps: Vec<_> = parts
         .map(|(i, part)| {
-            let tool = if part.starts_with("slow") { "slow" } else { "echo" };
+            let word = part.split(' ').next().unwrap_or(part);
+            let tool = if tools.check(word, &RawJson::from_value(&serde_json::json!({}))).is_ok() {
+                word
+            } else {
+                "echo"
+            };
             serde_json::json!({ "id": format!("s{i}"), "tool": tool, "arguments": { "text": part } })
         })
         .collect();
@@ -115,7 +136,8 @@ impl World {
         let (tool, slow_gate) = (Arc::new(cast.tool), Gate::closed());
         let slow = Arc::new(ScriptedTool::echo("slow").held_at(&slow_gate));
         let both = [tool.clone() as Arc<dyn Tool>, slow.clone() as Arc<dyn Tool>];
-        let tools = Arc::new(FakeTools::new(both).with_limits(cast.turn_limits));
+        let tools =
+            Arc::new(FakeTools::new(both.into_iter().chain(cast.others)).with_limits(cast.turn_limits));
         let of = tools.clone();
         let mut planner = ScriptedPlanner::new(move |request| Ok(plan(&request, &*of)));
         if let Some(gate) = &cast.planner_gate {
@@ -125,6 +147,8 @@ impl World {
         if let Some(gate) = &cast.synthesis_gate {
             synthesizer = synthesizer.held_at(gate);
         }
+        let ledger = Gate::closed();
+        ledger.open();
         Self {
             log: Arc::new(MemoryLog::new(PARTITIONS, clock.clone())),
             snapshots: Arc::new(MemorySnapshots::default()),
@@ -137,6 +161,10 @@ impl World {
             clock,
             limits: cast.limits,
             lying: Arc::default(),
+            refusing: Arc::default(),
+            ledger,
+            forgetting: Arc::default(),
+            in_hand: Arc::default(),
             identity_ms: Arc::default(),
             seed: Cell::new(7),
             nodes: RefCell::default(),
@@ -162,40 +190,74 @@ impl World {
     }
 
     fn start_on(&self, snapshots: Arc<MemorySnapshots>, process: &str, roles: Roles) -> Node {
-        // A process never makes the ids of the one before it.
-        self.seed.set(self.seed.get() + 1);
+        self.start_placed(snapshots, process, roles, || Arc::new(OneArbiter::start()))
+    }
+
+    /// Starts the process `node` on arbiters that can be held.
+    pub fn start_on_stage(&self, arbiters: usize) -> (Node, Arc<Stage>) {
+        let mut stage = None;
+        let node = self.start_placed(self.snapshots.clone(), "node", Self::roles(), || {
+            stage.insert(Stage::with(arbiters)).clone()
+        });
+        (node, stage.unwrap())
+    }
+
+    fn start_placed(
+        &self,
+        snapshots: Arc<MemorySnapshots>,
+        process: &str,
+        roles: Roles,
+        placement: impl FnOnce() -> Arc<dyn Placement>,
+    ) -> Node {
         let tasks = LocalSet::new();
         let inside = tasks.enter();
-        let ports = Ports {
-            log: Arc::new(Liar {
-                log: self.log.clone(),
-                lying: self.lying.clone(),
-                identity_ms: self.identity_ms.clone(),
-            }),
-            inbox: self.log.inbox_of(process),
-            snapshots,
-            planner: self.planner.clone(),
-            synthesizer: self.synthesizer.clone(),
-            tools: self.tools.clone(),
-            clock: self.clock.clone(),
-            entropy: Arc::new(SplitMixEntropy::new(self.seed.get() << 32)),
-            placement: Arc::new(OneArbiter::start()),
-            blocking: Arc::new(Inline),
-            in_hand: Arc::new(callboard_ports::in_hand::NoCrashes),
-        };
+        let ports = Ports { snapshots, ..self.ports(process, placement()) };
         let node = callboard_actors::start(ports, roles, self.limits.clone(), process);
         drop(inside);
         self.nodes.borrow_mut().push(tokio::task::spawn_local(tasks));
         node
     }
 
+    /// What a process is started on.
+    pub fn ports(&self, process: &str, placement: Arc<dyn Placement>) -> Ports {
+        // A process never makes the ids of the one before it.
+        self.seed.set(self.seed.get() + 1);
+        Ports {
+            log: Arc::new(Liar {
+                log: self.log.clone(),
+                lying: self.lying.clone(),
+                identity_ms: self.identity_ms.clone(),
+                refusing: self.refusing.clone(),
+                ledger: self.ledger.clone(),
+            }),
+            inbox: Arc::new(Forgetful {
+                inbox: self.log.inbox_of(process),
+                forgetting: self.forgetting.clone(),
+            }),
+            snapshots: self.snapshots.clone(),
+            planner: self.planner.clone(),
+            synthesizer: self.synthesizer.clone(),
+            tools: self.tools.clone(),
+            clock: self.clock.clone(),
+            entropy: Arc::new(SplitMixEntropy::new(self.seed.get() << 32)),
+            placement,
+            blocking: Arc::new(Inline),
+            in_hand: self.in_hand.clone(),
+        }
+    }
+
     /// SIGKILL: every task of every node is dropped where it stands.
     pub async fn crash(&self) {
         for node in self.nodes.take() {
-            node.abort();
-            let ended = node.await;
-            assert!(ended.as_ref().is_err_and(JoinError::is_cancelled), "{ended:?}");
+            kill(node).await;
         }
+        self.in_hand.crash();
+    }
+
+    /// SIGKILL of one of the nodes that run, in the order of their starts.
+    pub async fn crash_nth(&self, nth: usize) {
+        let node = self.nodes.borrow_mut().remove(nth);
+        kill(node).await;
     }
 
     /// Appends a question, as a gateway does.
@@ -271,6 +333,12 @@ impl World {
         let turn = self.ended(node, of, id).await;
         assert_eq!((turn.status, turn.answer.as_deref()), ("answered", Some("done")), "{of} {id}: {turn:?}");
     }
+}
+
+async fn kill(node: JoinHandle<()>) {
+    node.abort();
+    let ended = node.await;
+    assert!(ended.as_ref().is_err_and(JoinError::is_cancelled), "{ended:?}");
 }
 
 /// Waits for a condition in virtual time.

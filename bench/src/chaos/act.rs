@@ -14,11 +14,12 @@ use super::injector::Injector;
 use super::recovery;
 use super::report::{Replay, Report, Setup};
 use super::settle::Settler;
-use super::story::Story;
 use super::verdict::Verdict;
 use crate::arguments::{ChaosArgs, LogKind};
 use crate::load::{self, Load, Palette, Question, Targets};
-use crate::stage::Stage;
+use crate::result;
+use crate::stage::{Shape, Stage};
+use crate::story::Story;
 use crate::topics::Topics;
 
 /// Ends that the runtime has a code for: fenced, wedged, restart budget exhausted. A service manager starts it again.
@@ -50,11 +51,11 @@ impl Act {
         bar.enable_steady_tick(Duration::from_millis(200));
         bar.set_message(format!("starting {}", log.word()));
         let keep = arguments.keep.as_ref().map(|folder| folder.join(log.word()));
-        let mut stage = Stage::prepare(log, arguments.binary.as_deref(), keep.as_deref(), &[])?;
+        let mut stage = Stage::prepare(log, arguments.binary.as_deref(), keep.as_deref())?;
         if arguments.effects {
             stage.allow_effects(EFFECT_TIMEOUT_MS);
         }
-        stage.install();
+        stage.install(Shape::Apart);
         let stage = Arc::new(stage);
         stage.start(&http).await?;
         let targets = Targets::default();
@@ -68,12 +69,12 @@ impl Act {
             seed: arguments.seed,
             rate: arguments.rate,
             pace_s: arguments.pace,
-            build: if cfg!(debug_assertions) { "debug" } else { "release" },
-            cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            build: result::build(),
+            cores: result::cores(),
             effects_outside: palette.counter.is_some(),
         };
         let load = Load::new(http.clone(), targets.clone(), palette, arguments.seed ^ 0x10ad);
-        let injector = Injector::new(stage.clone(), targets.clone(), http.clone(), arguments.seed);
+        let injector = Injector::new(stage.clone(), targets.clone(), http.clone(), arguments);
         let settler = Settler::new(stage.clone(), targets.clone(), http.clone());
         let (load, injector, settler) = (Arc::new(load), Arc::new(injector), Arc::new(settler));
         Ok(Self { stage, load, injector, settler, targets, http, bar, setup })

@@ -1,5 +1,6 @@
 //! What can be broken, and what came of breaking it: the seed chooses among the kinds that the installation has.
 
+use crate::arguments::Breakable;
 use crate::seed::Seed;
 use crate::stage::{Role, Stage};
 
@@ -13,34 +14,48 @@ pub enum Kind {
     /// SIGKILL of a broker, restarted after some seconds.
     Broker,
     /// SIGSTOP for 20 s: long enough for a session to be lost, so that a zombie comes back.
-    Pause(Role),
+    Freeze(Role),
 }
 
 /// (kind, weight). Brokers and zombies take their time; the rest is quick.
 const EMBEDDED: &[(Kind, usize)] =
-    &[(Kind::Process(Role::Serve), 10), (Kind::Actor, 10), (Kind::Pause(Role::Serve), 1)];
+    &[(Kind::Process(Role::Serve), 10), (Kind::Actor, 10), (Kind::Freeze(Role::Serve), 1)];
 const ON_KAFKA: &[(Kind, usize)] = &[
     (Kind::Process(Role::Serve), 6),
     (Kind::Process(Role::Tools), 5),
     (Kind::Process(Role::Synthesis), 3),
     (Kind::Actor, 8),
     (Kind::Broker, 5),
-    (Kind::Pause(Role::Serve), 1),
-    (Kind::Pause(Role::Tools), 1),
-    (Kind::Pause(Role::Synthesis), 1),
+    (Kind::Freeze(Role::Serve), 1),
+    (Kind::Freeze(Role::Tools), 1),
+    (Kind::Freeze(Role::Synthesis), 1),
 ];
 
 impl Kind {
-    pub fn choose(stage: &Stage, seed: &Seed) -> Self {
+    /// One of those that the installation has and `only` names; nothing when there is none.
+    pub fn choose(stage: &Stage, only: &[Breakable], seed: &Seed) -> Option<Self> {
         let table = if stage.engine.kafka().is_some() { ON_KAFKA } else { EMBEDDED };
-        let mut at = seed.below(table.iter().map(|(_, weight)| weight).sum());
-        for (kind, weight) in table {
+        let asked = |(kind, _): &&(Self, usize)| only.is_empty() || only.contains(&kind.breakable());
+        let asked: Vec<&(Self, usize)> = table.iter().filter(asked).collect();
+        let mut at = seed.below(asked.iter().map(|(_, weight)| weight).sum());
+        for (kind, weight) in asked {
             if at < *weight {
-                return *kind;
+                return Some(*kind);
             }
             at -= weight;
         }
-        Self::Actor
+        None
+    }
+
+    fn breakable(self) -> Breakable {
+        match self {
+            Self::Process(Role::Serve) => Breakable::Serve,
+            Self::Process(Role::Tools) => Breakable::Tools,
+            Self::Process(Role::Synthesis) => Breakable::Synthesis,
+            Self::Actor => Breakable::Actor,
+            Self::Broker => Breakable::Broker,
+            Self::Freeze(_) => Breakable::Freeze,
+        }
     }
 }
 
@@ -49,6 +64,8 @@ impl Kind {
 pub enum Scope {
     /// Any open turn's.
     All,
+    /// What only the process that hosts conversations writes.
+    Host,
     /// An open turn's of this partition.
     Partition(u32),
     /// Results of tools.
@@ -66,6 +83,8 @@ pub struct Fault {
     /// What exactly.
     pub what: String,
     pub scope: Scope,
+    /// False for the moment when something came back: timed like a fault, and none.
+    pub counts: bool,
 }
 
 /// An actor as the tree shows it.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::fault::{Fault, Kind, Scope, choose_actor, scope_of};
+use crate::arguments::{Breakable, ChaosArgs};
 use crate::load::Targets;
 use crate::seed::{Seed, now_ms};
 use crate::stage::{Member, Role, Stage};
@@ -29,13 +30,15 @@ pub struct Injector {
     stage: Arc<Stage>,
     targets: Targets,
     http: reqwest::Client,
+    only: Vec<Breakable>,
     seed: Seed,
     done: Mutex<Vec<Fault>>,
 }
 
 impl Injector {
-    pub fn new(stage: Arc<Stage>, targets: Targets, http: reqwest::Client, seed: u64) -> Self {
-        Self { stage, targets, http, seed: Seed::new(seed), done: Mutex::default() }
+    pub fn new(stage: Arc<Stage>, targets: Targets, http: reqwest::Client, arguments: &ChaosArgs) -> Self {
+        let (only, seed) = (arguments.only.clone(), Seed::new(arguments.seed));
+        Self { stage, targets, http, only, seed, done: Mutex::default() }
     }
 
     pub fn faults(&self) -> Vec<Fault> {
@@ -43,13 +46,13 @@ impl Injector {
     }
 
     pub fn count(&self) -> usize {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|fault| fault.counts).count()
     }
 
     /// By kind.
     pub fn counts(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
-        for fault in self.done.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for fault in self.faults().iter().filter(|fault| fault.counts) {
             *counts.entry(fault.kind.clone()).or_default() += 1;
         }
         counts
@@ -64,8 +67,10 @@ impl Injector {
                 self.revive()?;
                 tokio::time::sleep(WATCH).await;
             }
-            let kind = Kind::choose(&self.stage, &self.seed);
-            self.strike(kind, &mut mending).await?;
+            let kind = Kind::choose(&self.stage, &self.only, &self.seed);
+            if let Some(kind) = kind {
+                self.strike(kind, &mut mending).await?;
+            }
             while let Some(mended) = mending.try_join_next() {
                 mended??;
             }
@@ -88,13 +93,14 @@ impl Injector {
         match kind {
             Kind::Process(role) => {
                 if let Some(member) = self.victim(role) {
+                    member.end();
                     self.note(format!("{} killed", role.word()), member.name.clone(), scope_for(role));
-                    member.kill()?;
+                    member.start()?;
                 }
             }
             Kind::Actor => self.kill_actor().await,
             Kind::Broker => self.kill_broker(mending)?,
-            Kind::Pause(role) => {
+            Kind::Freeze(role) => {
                 if let Some(member) = self.victim(role) {
                     self.note(format!("{} frozen", role.word()), member.name.clone(), scope_for(role));
                     member.pause()?;
@@ -114,7 +120,14 @@ impl Injector {
     }
 
     fn note(&self, kind: String, what: String, scope: Scope) {
-        let fault = Fault { at_ms: now_ms(), kind, what, scope };
+        self.push(Fault { at_ms: now_ms(), kind, what, scope, counts: true });
+    }
+
+    fn note_mended(&self, kind: String, what: String, scope: Scope) {
+        self.push(Fault { at_ms: now_ms(), kind, what, scope, counts: false });
+    }
+
+    fn push(&self, fault: Fault) {
         self.done.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
     }
 
@@ -138,8 +151,7 @@ impl Injector {
             let kind = if actor.is_supervisor { "supervisor killed" } else { "actor killed" };
             let what = format!("{} {how} {} ({})", member.name, actor.path, actor.kind);
             let scope = scope_of(&actor.path);
-            let fault = Fault { at_ms, kind: kind.to_owned(), what, scope };
-            self.done.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+            self.push(Fault { at_ms, kind: kind.to_owned(), what, scope, counts: true });
         }
     }
 
@@ -153,15 +165,18 @@ impl Injector {
         let away = Duration::from_millis(500 + self.seed.below(BROKER_AWAY_MS) as u64);
         self.note("broker killed".to_owned(), format!("broker {broker} for {away:?}"), Scope::All);
         kafka.kill(broker)?;
-        let stage = self.stage.clone();
+        let injector = self.clone();
         mending.spawn(async move {
             tokio::time::sleep(away).await;
             // Starting a broker takes seconds of waiting.
+            let stage = injector.stage.clone();
             let restarted = tokio::task::spawn_blocking(move || match stage.engine.kafka() {
                 Some(kafka) => kafka.restart(broker),
                 None => Ok(()),
             });
-            restarted.await?
+            restarted.await??;
+            injector.note_mended("broker back".to_owned(), format!("broker {broker}"), Scope::All);
+            Ok(())
         });
         Ok(())
     }
@@ -176,6 +191,11 @@ impl Injector {
         }
         tokio::time::sleep(FREEZE).await;
         member.resume()?;
+        self.note_mended(
+            format!("{} thawed", member.role.word()),
+            member.name.clone(),
+            scope_for(member.role),
+        );
         if let Some(second) = second {
             tokio::time::sleep(SIDE_BY_SIDE).await;
             // A node that leaves in order hands over; one that takes too long to is killed.
@@ -192,7 +212,7 @@ impl Injector {
 
 fn scope_for(role: Role) -> Scope {
     match role {
-        Role::Serve => Scope::All,
+        Role::Serve => Scope::Host,
         Role::Tools => Scope::Results,
         Role::Synthesis => Scope::Answers,
     }

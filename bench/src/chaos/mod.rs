@@ -1,22 +1,23 @@
 //! `callboard-bench chaos`: a steady load, faults at random instants, a rest, and a judgement from the log.
 //!
 //! `act` is one run. In it, `fault` says what can be broken, `injector` breaks it, `settle` is the person who resolves
-//! doubts. Then `story` reads the log, `verdict` judges, `recovery` measures, `report` tells.
+//! doubts. Then `story` tells the log, `verdict` judges, `recovery` measures, `report` tells.
 
 mod act;
 mod fault;
 mod injector;
+#[cfg(test)]
+mod proof;
 mod recovery;
 mod report;
 mod settle;
-mod story;
-mod verdict;
 
-use std::path::PathBuf;
+mod verdict;
 
 use anyhow::Result;
 
 use crate::arguments::{ChaosArgs, LogKind};
+use crate::result;
 use act::Act;
 
 /// Seconds of faults of the short form, for each log.
@@ -44,15 +45,7 @@ async fn one(arguments: &ChaosArgs, log: LogKind, seconds: Option<f64>) -> Resul
     let act = Act::start(arguments, log).await?;
     let report = act.play(arguments, seconds).await?;
     report.print();
-    let file = match (&arguments.out, arguments.short) {
-        (Some(file), false) => file.clone(),
-        (Some(folder), true) => folder.join(format!("chaos-short-{}.json", log.word())),
-        (None, short) => {
-            let word = if short { "chaos-short" } else { "chaos" };
-            PathBuf::from(format!("bench/results/{word}-{}.json", log.word()))
-        }
-    };
-    report.write(&file)?;
-    println!("  written to {}", file.display());
+    let job = if arguments.short { "chaos-short" } else { "chaos" };
+    result::write(arguments.out.as_deref(), job, log.word(), &report)?;
     Ok(report.good)
 }

@@ -6,24 +6,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::fault::{Fault, Scope};
-use super::story::{Move, Story, Turn};
-
-/// Middle and worst of a set of times.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-pub struct Spread {
-    pub count: usize,
-    pub p50_s: f64,
-    pub max_s: f64,
-}
-
-impl Spread {
-    pub fn of(mut times_ms: Vec<i64>) -> Self {
-        times_ms.sort_unstable();
-        let seconds = |at: usize| times_ms.get(at).map_or(0.0, |ms| *ms as f64 / 1_000.0);
-        let count = times_ms.len();
-        Self { count, p50_s: seconds(count / 2), max_s: seconds(count.saturating_sub(1)) }
-    }
-}
+use crate::result::Spread;
+use crate::story::{Move, Story, Turn};
 
 /// What one kind of fault costs.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -43,8 +27,9 @@ pub fn costs(faults: &[Fault], story: &Story) -> BTreeMap<String, Cost> {
     for fault in faults {
         let next = next_progress(fault, &story.moves);
         let ends: Vec<i64> = turns.iter().filter_map(|turn| open_at(turn, fault.at_ms)).collect();
-        for name in [fault.kind.as_str(), "all"] {
-            let (count, progress, open) = by_kind.entry(name.to_owned()).or_default();
+        let names = [fault.kind.as_str(), "all"];
+        for name in &names[..if fault.counts { 2 } else { 1 }] {
+            let (count, progress, open) = by_kind.entry((*name).to_owned()).or_default();
             *count += 1;
             progress.extend(next);
             open.extend(&ends);
@@ -58,16 +43,22 @@ pub fn costs(faults: &[Fault], story: &Story) -> BTreeMap<String, Cost> {
     by_kind.into_iter().map(|(kind, times)| (kind, cost(times))).collect()
 }
 
-/// When the next record came that moved a turn which was open at the fault and which it concerned.
+/// When the next record came that moved a turn which was open at the fault and which it concerned. A host shows that it
+/// is back by any record of its own: most open turns wait for a tool, not for it.
 fn next_progress(fault: &Fault, moves: &[Move]) -> Option<i64> {
     let from = moves.partition_point(|moved| moved.ms <= fault.at_ms);
-    let concerned = |moved: &&Move| match fault.scope {
-        Scope::All => true,
-        Scope::Partition(partition) => moved.partition == partition,
-        Scope::Results => moved.event == "ToolInvocationResulted",
-        Scope::Answers => moved.event == "FinalAnswerSynthesized",
+    let concerned = |moved: &&Move| {
+        let was_open = moved.began_ms <= fault.at_ms;
+        match fault.scope {
+            Scope::All => was_open,
+            Scope::Host => !["ToolInvocationResulted", "ToolInvocationInDoubt", "FinalAnswerSynthesized"]
+                .contains(&moved.event),
+            Scope::Partition(partition) => was_open && moved.partition == partition,
+            Scope::Results => was_open && moved.event == "ToolInvocationResulted",
+            Scope::Answers => was_open && moved.event == "FinalAnswerSynthesized",
+        }
     };
-    let next = moves[from..].iter().filter(concerned).find(|moved| moved.began_ms <= fault.at_ms)?;
+    let next = moves[from..].iter().find(concerned)?;
     Some(next.ms - fault.at_ms)
 }
 
@@ -79,7 +70,7 @@ fn open_at(turn: &Turn, at_ms: i64) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Move, Spread, next_progress};
+    use super::{Move, next_progress};
     use crate::chaos::fault::{Fault, Scope};
 
     #[test]
@@ -91,16 +82,11 @@ mod tests {
             moved(130, "PlanGenerated", 90),
             moved(400, "ToolInvocationResulted", 90),
         ];
-        let fault = |scope| Fault { at_ms: 100, kind: String::new(), what: String::new(), scope };
+        let fault =
+            |scope| Fault { at_ms: 100, kind: String::new(), what: String::new(), scope, counts: true };
         assert_eq!(next_progress(&fault(Scope::All), &moves), Some(30));
         assert_eq!(next_progress(&fault(Scope::Results), &moves), Some(300));
         assert_eq!(next_progress(&fault(Scope::Partition(2)), &moves), None);
-    }
-
-    #[test]
-    fn a_spread_has_middle_and_worst() {
-        let spread = Spread::of(vec![3_000, 1_000, 2_000]);
-        assert_eq!((spread.count, spread.p50_s, spread.max_s), (3, 2.0, 3.0));
-        assert_eq!(Spread::of(Vec::new()).count, 0);
+        assert_eq!(next_progress(&fault(Scope::Host), &moves), Some(20));
     }
 }

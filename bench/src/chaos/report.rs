@@ -1,9 +1,7 @@
 //! The result of a run: printed for people, written as JSON for comparison.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::recovery::Cost;
@@ -60,14 +58,6 @@ impl Report {
         let compared = self.replay.different.is_empty() && self.replay.not_compared.is_empty();
         self.good = kept && compared && self.unexpected_exits.is_empty();
         self
-    }
-
-    pub fn write(&self, file: &Path) -> Result<()> {
-        if let Some(folder) = file.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        let text = serde_json::to_string_pretty(self)?;
-        std::fs::write(file, text + "\n").with_context(|| format!("{} cannot be written", file.display()))
     }
 
     pub fn print(&self) {

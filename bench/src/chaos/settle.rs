@@ -68,6 +68,10 @@ impl Settler {
     pub async fn settle(&self, effect: &str) -> bool {
         let Ok(counts) = self.stage.counter.counts(&self.http).await else { return false };
         let executions = counts.of(effect);
+        // Whoever is frozen may be about to call: nobody can say yet that it was not done.
+        if executions == 0 && self.stage.on().any(|member| member.is_paused()) {
+            return false;
+        }
         let (outcome, result) = match executions {
             0 => ("not_done", Value::Null),
             n => ("done", json!({ "n": n })),

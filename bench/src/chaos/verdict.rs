@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use callboard_domain::audit;
 use serde::Serialize;
 
-use super::story::Story;
 use crate::counter::Counts;
 use crate::load::Asked;
+use crate::story::Story;
 use crate::topics::Topics;
 
 /// Broken promises that are named one by one; their number is always exact.

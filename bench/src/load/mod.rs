@@ -45,6 +45,10 @@ impl Targets {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = urls;
     }
 
+    pub fn of(url: &str) -> Self {
+        Self(Arc::new(Mutex::new(vec![url.to_owned()])))
+    }
+
     /// The `turn`th of them, round and round.
     pub fn at(&self, turn: usize) -> String {
         let urls = self.0.lock().unwrap_or_else(PoisonError::into_inner);

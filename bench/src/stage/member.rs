@@ -68,12 +68,7 @@ impl Member {
         Ok(())
     }
 
-    /// SIGKILL, and started again at once.
-    pub fn kill(&self) -> Result<()> {
-        self.start()
-    }
-
-    /// SIGKILL for good.
+    /// SIGKILL; returns when it is gone.
     pub fn end(&self) {
         *self.process() = None;
     }
@@ -133,8 +128,12 @@ impl Member {
         self.exits.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub fn pid(&self) -> Option<u32> {
-        self.process().as_ref().map(Process::pid)
+    /// Resident memory, as /proc has it.
+    pub fn resident_bytes(&self) -> Option<u64> {
+        let pid = self.process().as_ref().map(Process::pid)?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok().map(|kb| kb << 10)
     }
 
     /// Its last words.

@@ -49,6 +49,15 @@ impl Folder {
     }
 }
 
+/// Which processes an installation on Kafka has; on the embedded log there is but one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// One `serve` that does everything.
+    Alone,
+    /// Roles as processes of their own.
+    Apart,
+}
+
 /// An installation.
 pub struct Stage {
     pub engine: Engine,
@@ -64,12 +73,7 @@ pub struct Stage {
 
 impl Stage {
     /// Starts the log and the counter, and prepares the processes of the installation.
-    pub fn prepare(
-        kind: LogKind,
-        binary: Option<&Path>,
-        keep: Option<&Path>,
-        environment: &[(&str, String)],
-    ) -> Result<Self> {
+    pub fn prepare(kind: LogKind, binary: Option<&Path>, keep: Option<&Path>) -> Result<Self> {
         let binary = match binary {
             Some(path) => path.to_owned(),
             None => std::env::current_exe()?.with_file_name("callboard"),
@@ -86,14 +90,13 @@ impl Stage {
         };
         let engine = Engine::start(kind)?;
         let counter = CounterProcess::start()?;
-        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
         Ok(Self {
             engine,
             counter,
             members: Vec::new(),
             second: None,
             binary,
-            environment: environment.collect(),
+            environment: Vec::new(),
             folder,
         })
     }
@@ -102,14 +105,19 @@ impl Stage {
     pub fn allow_effects(&mut self, timeout_ms: u64) {
         for tool in ["WEBHOOK", "DEPOSIT"] {
             let key = |name: &str| format!("CALLBOARD__TOOLS__{tool}__{name}");
-            self.environment.push((key("ALLOW"), json!([self.counter.host()]).to_string()));
+            self.environment.push((key("ALLOW"), json!([self.counter.url]).to_string()));
             self.environment.push((key("TIMEOUT_MS"), timeout_ms.to_string()));
         }
     }
 
+    /// One more variable for every process.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.environment.push((name.to_owned(), value.into()));
+    }
+
     /// Decides which processes there are; from then on their environment is fixed.
-    pub fn install(&mut self) {
-        if self.engine.kafka().is_none() {
+    pub fn install(&mut self, shape: Shape) {
+        if self.engine.kafka().is_none() || shape == Shape::Alone {
             self.members = vec![self.member("serve", Role::Serve, &["serve"])];
             return;
         }
@@ -188,11 +196,6 @@ impl Stage {
             member.stop(Duration::from_secs(30)).with_context(|| format!("{} does not stop", member.name))?;
         }
         Ok(())
-    }
-
-    /// Where outputs and data folders are.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 }
 

@@ -1,6 +1,13 @@
 //! The named invariants as pure functions over what the topics hold: shared by simulation, chaos and `verify`.
 
+mod promises;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use promises::{
+    Execution, Issued, accepted_is_durable, bounded, given_up_is_kept, nothing_after_revocation, replay,
+    replay_equals_live, started_in_time, unsafe_at_most_once,
+};
 
 use crate::conversation::{Applied, Recorded, State, apply};
 use crate::event::{Event, Outcome};

@@ -10,6 +10,7 @@ use crate::event::{
 };
 use crate::id::{CommandId, EffectId};
 use crate::plan::Toolbox;
+use crate::planted::{self, Defect};
 use crate::time::Millis;
 
 /// What a command comes to.
@@ -24,7 +25,7 @@ pub enum Decision {
 /// Decides `asked` against the state as the log has it, at the host's time (the log's counts where it is ahead). Pure: appending and reading back is the host's work.
 #[must_use]
 pub fn decide(state: &State, asked: &Asked, toolbox: &dyn Toolbox, now_ms: Millis) -> Decision {
-    if state.known(asked.id.as_str()).is_some() {
+    if state.known(asked.id.as_str()).is_some() && !planted::is(Defect::SkipDedup) {
         return Decision::Known;
     }
     let own = |event| Decision::Append { command: asked.id.clone(), event };

@@ -34,7 +34,7 @@ pub fn due(state: &State, now_ms: Millis) -> Due {
     let now_ms = now_ms.max(state.clock_ms);
     for (i, turn) in state.open.iter().enumerate() {
         match &turn.phase {
-            Phase::Failing(error) => fail(&mut due, turn, error.clone()),
+            Phase::Failing(error) => fail(&mut due, turn, error.clone(), None),
             Phase::Cancelling => {
                 let reason = Some("the history was reset".into());
                 let event = Event::PlanCancelled(PlanCancelled { by: None, reason, cancel_command: None });
@@ -90,10 +90,15 @@ fn doubt(command: &CommandId, version: u32, step: &Step) -> Effect {
     Effect::Append { command: command.clone(), event }
 }
 
-fn fail(due: &mut Due, turn: &Turn, error: TurnError) {
-    let event = Event::PlanFailed(PlanFailed { error });
+/// `missing_version`: the plan that was waited for in vain. Where it comes to be first in the log, the turn goes on: a timer
+/// that fires late declares nothing about a phase that the log has left.
+fn fail(due: &mut Due, turn: &Turn, error: TurnError, missing_version: Option<u32>) {
+    let event = Event::PlanFailed(PlanFailed { error, missing_version });
     due.effects.push(Effect::Append { command: turn.command.clone(), event });
 }
+
+/// The code of a turn whose plan did not come in time.
+const PLANNING_TIMEOUT: &str = "planning_timeout";
 
 /// A phase's end: its own timeout or the turn's, whichever comes first, with the code to fail with.
 fn deadline(turn: &Turn) -> (Millis, &'static str, u64) {
@@ -101,7 +106,7 @@ fn deadline(turn: &Turn) -> (Millis, &'static str, u64) {
     let whole = turn.limits.turn_timeout_ms;
     let turn_ends = started.saturating_add_unsigned(whole);
     let phase = match turn.phase {
-        Phase::Planning(_) => Some((turn.limits.planning_timeout_ms, "planning_timeout")),
+        Phase::Planning(_) => Some((turn.limits.planning_timeout_ms, PLANNING_TIMEOUT)),
         Phase::Synthesizing => Some((turn.limits.synthesis_timeout_ms, "synthesis_timeout")),
         _ => None,
     };
@@ -114,7 +119,9 @@ fn deadline(turn: &Turn) -> (Millis, &'static str, u64) {
 fn run(due: &mut Due, turn: &Turn, now_ms: Millis) {
     let (until_ms, code, ms) = deadline(turn);
     if now_ms >= until_ms {
-        fail(due, turn, TurnError::new(code, format!("the turn's {code} of {ms} ms has passed")));
+        let missing_version = (code == PLANNING_TIMEOUT).then(|| turn.version() + 1);
+        let words = format!("the turn's {code} of {ms} ms has passed");
+        fail(due, turn, TurnError::new(code, words), missing_version);
         return;
     }
     due.wake(until_ms);

@@ -43,6 +43,12 @@ impl EffectKey {
     pub fn first_plan(command: &CommandId) -> Self {
         Self { kind: "plan", command: command.clone(), version: 1, step: None, attempt: 0 }
     }
+
+    /// The plan version that is asked for, where it is one.
+    #[must_use]
+    pub fn plan_version(&self) -> Option<u32> {
+        (self.kind == "plan").then_some(self.version)
+    }
 }
 
 impl Effect {

@@ -259,6 +259,17 @@ impl TurnError {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PlanFailed {
     pub error: TurnError,
+    /// The plan version that did not come: void where it did, first in the log. `None`: the turn is over in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_version: Option<u32>,
+}
+
+impl PlanFailed {
+    /// The turn fails in any case.
+    #[must_use]
+    pub fn of(error: TurnError) -> Self {
+        Self { error, missing_version: None }
+    }
 }
 
 /// Terminal: the turn was cancelled.

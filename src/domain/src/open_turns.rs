@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::conversation::{Phase, PlanVersion, State, StepState, Turn};
-use crate::id::{CommandId, ConversationId, EffectId};
+use crate::conversation::{Phase, PlanVersion, State, Step, StepState, Turn};
+use crate::id::{CommandId, ConversationId, EffectId, fnv1a};
 use crate::time::{Millis, rfc3339};
 
 /// What a turn waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OpenStatus {
     Queued,
@@ -93,26 +93,79 @@ pub fn open_turns(state: &State, now_ms: Millis) -> Vec<OpenTurn> {
     for turn in &state.open {
         let about = About { state, command: &turn.command, plan: turn.plan(), now_ms };
         let open = about.open(turn.number, &turn.agent, turn.received_ms);
-        out.push(OpenTurn { status: status(turn, &open, now_ms), ..open });
+        out.push(OpenTurn { status: status(turn, now_ms), ..open });
     }
     out
 }
 
-fn status(turn: &Turn, open: &OpenTurn, now_ms: Millis) -> OpenStatus {
+/// An open turn in a few bytes: what an index keeps of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenBrief {
+    pub turn: u32,
+    pub received_ms: Millis,
+    pub status: OpenStatus,
+    /// Steps in doubt.
+    pub doubts: u32,
+    /// Bits of the tools whose steps have not ended ([`tool_bit`]).
+    pub tools: u64,
+}
+
+/// A tool's bit in [`OpenBrief::tools`]. Tools may share one: a set bit says "perhaps", a clear one "no".
+#[must_use]
+pub fn tool_bit(tool: &str) -> u64 {
+    1 << (fnv1a(&[tool.as_bytes()]) % u64::from(u64::BITS))
+}
+
+/// What [`open_turns`] would list, in brief; allocates nothing for a conversation with nothing open.
+#[must_use]
+pub fn briefs(state: &State, now_ms: Millis) -> Vec<OpenBrief> {
+    let now_ms = now_ms.max(state.clock_ms);
+    let mut out = Vec::new();
+    let brief = |turn, received_ms, status, plan: Option<&PlanVersion>| OpenBrief {
+        turn,
+        received_ms,
+        status,
+        doubts: plan.map_or(0, |plan| plan.doubts().count() as u32),
+        tools: unended(plan).fold(0, |bits, step| bits | tool_bit(&step.plan.tool)),
+    };
+    if state.loose > 0 {
+        for turn in state.closed.iter().filter(|turn| turn.loose) {
+            let plan = turn.versions.last().filter(|plan| plan.doubts().next().is_some());
+            if plan.is_some() {
+                out.push(brief(turn.number, turn.received_ms, OpenStatus::InDoubt, plan));
+            }
+        }
+    }
+    for turn in &state.open {
+        out.push(brief(turn.number, turn.received_ms, status(turn, now_ms), turn.plan()));
+    }
+    out
+}
+
+fn unended(plan: Option<&PlanVersion>) -> impl Iterator<Item = &Step> {
+    plan.into_iter().flat_map(|plan| &plan.steps).filter(|step| !step.state.has_ended())
+}
+
+/// Whether the step's next attempt is put off.
+fn backs_off(step: &Step, now_ms: Millis) -> bool {
+    step.state == StepState::Ready && step.not_before_ms > now_ms
+}
+
+fn status(turn: &Turn, now_ms: Millis) -> OpenStatus {
     match &turn.phase {
         Phase::Queued => OpenStatus::Queued,
         Phase::Planning(_) => OpenStatus::Planning,
         Phase::Synthesizing => OpenStatus::Synthesizing,
         Phase::Failing(_) | Phase::Cancelling => OpenStatus::Ending,
         Phase::Acting => {
-            let steps = || turn.plan().into_iter().flat_map(|plan| &plan.steps);
+            let steps = || unended(turn.plan());
             if steps().any(|step| step.may_run(now_ms)) {
                 OpenStatus::Running
-            } else if !open.in_doubt.is_empty() {
+            } else if steps().any(|step| matches!(step.state, StepState::InDoubt(_))) {
                 OpenStatus::InDoubt
             } else if steps().any(|step| step.state == StepState::AwaitingApproval) {
                 OpenStatus::AwaitingApproval
-            } else if !open.backing_off.is_empty() {
+            } else if steps().any(|step| backs_off(step, now_ms)) {
                 OpenStatus::BackingOff
             } else {
                 OpenStatus::Running
@@ -130,18 +183,16 @@ struct About<'a> {
 
 impl About<'_> {
     fn open(&self, number: u32, agent: &Arc<str>, received_ms: Millis) -> OpenTurn {
-        let steps = || self.plan.into_iter().flat_map(|plan| plan.steps.iter());
-        let waits = |step: &&crate::conversation::Step| {
-            step.state == StepState::Ready && step.not_before_ms > self.now_ms
-        };
-        let effect = |step: &crate::conversation::Step| EffectId {
+        let steps = || unended(self.plan);
+        let waits = |step: &&Step| backs_off(step, self.now_ms);
+        let effect = |step: &Step| EffectId {
             conversation: self.state.conversation.clone(),
             command: self.command.clone(),
             version: self.plan.map_or(0, |plan| plan.version),
             step: step.plan.id.clone(),
         };
         let mut tools: Vec<Arc<str>> = Vec::new();
-        for step in steps().filter(|step| !step.state.has_ended()) {
+        for step in steps() {
             if !tools.contains(&step.plan.tool) {
                 tools.push(step.plan.tool.clone());
             }

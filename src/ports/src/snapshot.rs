@@ -1,13 +1,16 @@
 //! Snapshots: a cache of folded states beside the log, never trusted blindly.
 //!
-//! One [`Flush`] carries everything that belongs together (snapshots, offset index, wake times, checkpoint) and
+//! One [`Flush`] carries everything that belongs together (snapshots, offset index, what is open, checkpoint) and
 //! is written atomically: a checkpoint is never ahead of the snapshots that it relies on.
 
 use std::ops::Range;
 
 use callboard_domain::conversation::{FOLD_VERSION, State};
 use callboard_domain::id::ConversationId;
+use callboard_domain::open_turns::OpenBrief;
+use callboard_domain::time::Millis;
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 use crate::log::LogIdentity;
 
@@ -39,6 +42,36 @@ pub struct Stored {
     pub offsets: Vec<Range<u64>>,
 }
 
+/// What a conversation has open, kept in an index of its own: a start reads this, and no snapshot, to know what it has
+/// to bring back.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Open {
+    /// When it wants to be looked at, past where something is due already; `None`: time alone changes nothing.
+    pub wake_at_ms: Option<Millis>,
+    /// Its open turns and doubts, in brief.
+    pub turns: Vec<OpenBrief>,
+}
+
+impl Open {
+    /// Its place in the index: by wake time, those that time does not change last.
+    #[must_use]
+    pub fn place_ms(&self) -> Millis {
+        self.wake_at_ms.unwrap_or(Millis::MAX)
+    }
+
+    /// As bytes, for engines.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).expect("an Open has only types that postcard can write")
+    }
+
+    /// From bytes; `None` where they are not an `Open` of this build.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        postcard::from_bytes(bytes).ok()
+    }
+}
+
 /// One conversation's part of a flush.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dirty {
@@ -48,8 +81,8 @@ pub struct Dirty {
     /// Offsets of its events since the previous flush, ascending, added to the index (adding the same again
     /// is harmless).
     pub offsets: Vec<u64>,
-    /// When `due` wants to look at it again: `Some` while it has an open turn.
-    pub wake_at_ms: Option<i64>,
+    /// What is open in it, replacing what was; `None`: nothing.
+    pub open: Option<Open>,
 }
 
 /// An atomic write for one partition.
@@ -74,12 +107,12 @@ pub trait SnapshotStore: Send + Sync {
     /// Writes a flush; durable to the engine's own measure when it returns.
     fn flush(&self, flush: Flush) -> BoxFuture<'_, Result<(), SnapshotError>>;
 
-    /// Conversations with open turns and when they want to be woken, by wake time, at most `limit`.
+    /// Conversations with something open, in the order of [`Open::place_ms`], at most `limit`.
     fn open_turns(
         &self,
         partition: u32,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<(i64, ConversationId)>, SnapshotError>>;
+    ) -> BoxFuture<'_, Result<Vec<(ConversationId, Open)>, SnapshotError>>;
 
     /// Conversation ids of a partition in order, after `after`, at most `limit`.
     fn conversations(

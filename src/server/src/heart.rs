@@ -31,24 +31,17 @@ impl Drop for Heart {
 
 #[cfg(feature = "kafka")]
 async fn beats(heart: Arc<callboard_kafka::Heartbeat>, arbiters: Arc<Arbiters>) {
-    use callboard_ports::placement::Placement;
     use std::time::Duration;
 
     /// Well below the 5 s after which memberships give their partitions back.
     const EVERY: Duration = Duration::from_millis(500);
+    /// An arbiter that is silent for longer does not live for now. It is abandoned after 4 s; its successor answers at
+    /// once, and memberships of groups that do not need it stay.
+    const SILENT: Duration = Duration::from_secs(1);
     loop {
-        for index in 0..arbiters.arbiters() {
-            let (answer, answered) = tokio::sync::oneshot::channel();
-            let job = Box::new(move || -> futures_util::future::LocalBoxFuture<'static, ()> {
-                Box::pin(async move {
-                    let _ = answer.send(());
-                })
-            });
-            if !arbiters.spawn_on(index, job) || answered.await.is_err() {
-                return;
-            }
+        if arbiters.silence() < SILENT {
+            heart.beat();
         }
-        heart.beat();
         tokio::time::sleep(EVERY).await;
     }
 }

@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod compare;
 pub mod config;
+mod dead_letters;
 mod demo;
 mod heart;
 mod history;

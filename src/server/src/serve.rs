@@ -16,8 +16,10 @@ use callboard_stores::DataDir;
 
 use crate::cli::{Failure, Global, Outcome, ServeArgs, WorkerArgs};
 use crate::config::{Config, Loaded, Part};
+use crate::dead_letters::DeadLetters;
 use crate::http::{Api, Rules, Running, guard, routes};
 use crate::shutdown::{self, Stop};
+use crate::system::SystemClock;
 use crate::wiring::{self, Engine};
 use crate::{heart, settings, startup, telemetry};
 
@@ -144,7 +146,7 @@ async fn live(
         reached = reach(config, &engine, &api) => reached.map(|()| true)?,
     };
     let outcome = if reached {
-        let arbiters = Arbiters::start(threads);
+        let arbiters = Arbiters::start(threads, Arc::new(SystemClock::new()));
         let snapshots = wiring::snapshots(config, &data)?;
         let name = format!("{}-{}", data.node_id(), job.role);
         let parts = wiring::Parts {
@@ -154,6 +156,7 @@ async fn live(
             tools,
             models,
             arbiters,
+            in_hand: wiring::in_hand(&data),
         };
         work(parts, roles, &name, &api, &mut stop).await
     } else {
@@ -173,14 +176,15 @@ async fn live(
 
 /// The node's life: started, shown to HTTP, ended in order.
 async fn work(parts: wiring::Parts, roles: Roles, name: &str, api: &Api, stop: &mut Stop) -> Outcome {
-    let (engine, arbiters, snapshots) =
-        (parts.engine.clone(), parts.arbiters.clone(), parts.snapshots.clone());
+    let (engine, arbiters) = (parts.engine.clone(), parts.arbiters.clone());
+    let (snapshots, in_hand) = (parts.snapshots.clone(), parts.in_hand.clone());
     let started = wiring::node(parts, roles, name);
     let node = started.node.clone();
     let watched = engine.clone();
     api.run(Running {
         node: node.clone(),
         log: engine.log(),
+        dead_letters: DeadLetters::new(engine.log().partitions()),
         clock: started.clock,
         entropy: started.entropy,
         unreachable: Box::new(move || watched.unreachable()),
@@ -192,6 +196,8 @@ async fn work(parts: wiring::Parts, roles: Roles, name: &str, api: &Api, stop: &
     node.stop(shutdown::NODE_WITHIN).await;
     drop(heart);
     arbiters.stop();
+    // What was in hand until now is put down: no crash of anybody's work.
+    in_hand.close();
     if tokio::time::timeout(shutdown::LOG_WITHIN, snapshots.close()).await.is_err() {
         tracing::warn!(
             "the snapshot store did not close in time; it is rebuilt from the log where it must be"

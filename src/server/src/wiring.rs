@@ -16,7 +16,7 @@ use callboard_ports::inbox::Inbox;
 use callboard_ports::log::Log;
 use callboard_ports::snapshot::SnapshotStore;
 use callboard_ports::tool::ToolRegistry;
-use callboard_stores::{DataDir, EmbeddedLog, EmbeddedOptions, Engine as SnapshotsOf, Fsync};
+use callboard_stores::{DataDir, EmbeddedLog, EmbeddedOptions, Engine as SnapshotsOf, Fsync, InHandJournal};
 use callboard_tools::{Registry, ToolsConfig};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -191,6 +191,12 @@ pub fn snapshots(config: &Config, data: &DataDir) -> Result<Arc<dyn SnapshotStor
     callboard_stores::open_snapshots(engine, data.path()).map_err(Failure::usage)
 }
 
+/// Opens the notes of what this process has in hand, which say at the next start what it died with.
+#[must_use]
+pub fn in_hand(data: &DataDir) -> Arc<InHandJournal> {
+    Arc::new(InHandJournal::open(data.path()))
+}
+
 /// The limits that every new turn gets.
 #[must_use]
 pub fn turn_limits(config: &Config) -> TurnLimits {
@@ -240,9 +246,16 @@ fn without_nulls(value: Value) -> Value {
 pub fn limits(config: &Config) -> Limits {
     let (usual, set) = (Limits::default(), &config.limits);
     let number = |set: Option<NonZero<usize>>, usual: usize| set.map_or(usual, NonZero::get);
+    let count = |set: Option<NonZero<u32>>, usual: u32| set.map_or(usual, NonZero::get);
     let time =
         |set: Option<NonZero<u64>>, usual: Duration| set.map_or(usual, |ms| Duration::from_millis(ms.get()));
     Limits {
+        commands_in_flight: number(set.commands_in_flight, usual.commands_in_flight),
+        requests_in_flight: number(set.requests_in_flight, usual.requests_in_flight),
+        crashes_per_invocation: count(set.crashes_per_invocation, usual.crashes_per_invocation),
+        claim: time(set.claim_ms, usual.claim),
+        breaker_failures: count(set.breaker_failures, usual.breaker_failures),
+        breaker_pause: time(set.breaker_pause_ms, usual.breaker_pause),
         workers_per_pool: number(set.workers_per_pool, usual.workers_per_pool),
         synthesis_workers: number(set.synthesis_workers, usual.synthesis_workers),
         planner_calls: number(set.planner_calls, usual.planner_calls),
@@ -262,6 +275,12 @@ pub fn chosen(config: &Config) -> Vec<(String, Value)> {
     let (limits, models) = (limits(config), ModelsConfig::default().models);
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let written = json!({
+        "limits.commands_in_flight": limits.commands_in_flight,
+        "limits.requests_in_flight": limits.requests_in_flight,
+        "limits.crashes_per_invocation": limits.crashes_per_invocation,
+        "limits.claim_ms": ms(limits.claim),
+        "limits.breaker_failures": limits.breaker_failures,
+        "limits.breaker_pause_ms": ms(limits.breaker_pause),
         "limits.workers_per_pool": limits.workers_per_pool,
         "limits.synthesis_workers": limits.synthesis_workers,
         "limits.planner_calls": limits.planner_calls,
@@ -290,6 +309,7 @@ pub struct Parts {
     pub tools: Arc<Registry>,
     pub models: Built,
     pub arbiters: Arc<Arbiters>,
+    pub in_hand: Arc<InHandJournal>,
 }
 
 /// A started node and the clocks that HTTP shares with it.
@@ -315,7 +335,7 @@ pub fn node(parts: Parts, roles: Roles, worker_name: &str) -> Started {
         entropy: entropy.clone(),
         placement: parts.arbiters,
         blocking: BlockingThreads::start(BLOCKING_THREADS),
-        in_hand: Arc::new(callboard_ports::in_hand::NoCrashes),
+        in_hand: parts.in_hand,
     };
     let node = callboard_actors::start(ports, roles, parts.limits, worker_name);
     Started { node, clock, entropy }

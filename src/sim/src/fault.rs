@@ -42,7 +42,6 @@ faults! {
     NodeStopped = "node stopped in order",
     NodeFailed = "node gave up",
     OwnerEvicted = "owner evicted, told late",
-    OwnerDoubled = "identity started twice",
     StoreLost = "snapshots lost",
     StoreStale = "snapshots stale",
     StoreCorrupted = "snapshot corrupted",

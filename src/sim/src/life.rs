@@ -19,7 +19,7 @@ pub struct Life {
     paused: AtomicBool,
     calls: AtomicU64,
     /// The call at which it dies.
-    fatal_call: u64,
+    fatal_call: AtomicU64,
     waker: Mutex<Option<Waker>>,
     /// Rung when somebody dies.
     bell: Arc<Notify>,
@@ -33,7 +33,7 @@ impl Life {
             dead: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             calls: AtomicU64::new(0),
-            fatal_call: fatal_call.unwrap_or(u64::MAX),
+            fatal_call: AtomicU64::new(fatal_call.unwrap_or(u64::MAX)),
             waker: Mutex::new(None),
             bell,
         })
@@ -41,7 +41,7 @@ impl Life {
 
     /// The process is about to touch the world; false when it is dead.
     pub fn call(&self) -> bool {
-        if self.calls.fetch_add(1, Ordering::Relaxed) == self.fatal_call {
+        if self.calls.fetch_add(1, Ordering::Relaxed) == self.fatal_call.load(Ordering::Relaxed) {
             self.kill();
         }
         self.is_alive()
@@ -55,7 +55,14 @@ impl Life {
     /// Whether it died by [`Self::call`].
     #[must_use]
     pub fn died_at_a_call(&self) -> bool {
-        self.calls.load(Ordering::Relaxed) > self.fatal_call
+        self.calls.load(Ordering::Relaxed) > self.fatal_call.load(Ordering::Relaxed)
+    }
+
+    /// It does not die at a call any more.
+    pub fn spare(&self) {
+        if self.is_alive() {
+            self.fatal_call.store(u64::MAX, Ordering::Relaxed);
+        }
     }
 
     pub fn kill(&self) {

@@ -42,7 +42,8 @@ impl Mix {
         let calm = dice.happens(120);
         let hosts = dice.between(1, 2) as usize;
         let skewed = !calm && dice.happens(400);
-        let skew = |dice: &mut Dice| if skewed { dice.between(0, 6_000) as i64 - 3_000 } else { 0 };
+        // Within what the ledger allows for between any two machines.
+        let skew = |dice: &mut Dice| if skewed { dice.between(0, 2_000) as i64 - 1_000 } else { 0 };
         let mut rates: Vec<u32> = Fault::ALL.iter().map(|fault| rate(dice, *fault, calm)).collect();
         if skewed {
             rates[Fault::ClockSkewed as usize] = 1_000;
@@ -85,7 +86,9 @@ impl Mix {
 fn rate(dice: &mut Dice, fault: Fault, calm: bool) -> u32 {
     let present = dice.happens(450);
     let often = match fault {
-        Fault::AppendFull | Fault::LogAway | Fault::StoreFailed | Fault::FlushUnreported => dice.between(5, 80),
+        Fault::AppendFull | Fault::LogAway | Fault::StoreFailed | Fault::FlushUnreported => {
+            dice.between(5, 80)
+        }
         Fault::AppendDropped | Fault::AppendUnknown | Fault::AppendComesLater | Fault::AppendLate => {
             dice.between(5, 60)
         }
@@ -121,6 +124,9 @@ fn limits(dice: &mut Dice, calm: bool) -> Limits {
         catch_up_states: bound(dice, 4, 1_000),
         lease_margin: ms(dice.between(1_000, 4_000)),
         append_timeout: ms(dice.between(2_000, 8_000)),
+        claim: ms(dice.between(500, 5_000)),
+        breaker_failures: dice.between(3, 12) as u32,
+        breaker_pause: ms(dice.between(200, 3_000)),
         ..Limits::default()
     }
 }

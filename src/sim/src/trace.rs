@@ -1,5 +1,5 @@
-//! The trace of a run: every record appended, every fault, in order, as one running hash; and as lines where somebody
-//! wants to read them. Two runs of a seed are the same run when their hashes are equal.
+//! The trace of a run: every record appended, every fault, in order, as one running hash; and printed as it happens
+//! where somebody wants to read it. Two runs of a seed are the same run when their hashes are equal.
 
 use std::fmt::{Arguments, Write};
 
@@ -14,14 +14,14 @@ pub struct Trace {
     hash: u64,
     entries: u64,
     counts: Vec<u32>,
-    lines: Option<Vec<String>>,
+    printed: bool,
 }
 
 impl Trace {
     #[must_use]
-    pub fn new(with_lines: bool) -> Self {
+    pub fn new(printed: bool) -> Self {
         let counts = vec![0; Fault::ALL.len()];
-        Self { hash: 0, entries: 0, counts, lines: with_lines.then(Vec::new) }
+        Self { hash: 0, entries: 0, counts, printed }
     }
 
     fn add(&mut self, parts: &[&[u8]]) {
@@ -37,13 +37,13 @@ impl Trace {
         let place = [at_ms, u64::from(record.partition), record.offset, record.timestamp_ms.unsigned_abs()];
         let place: Vec<u8> = place.iter().flat_map(|n| n.to_be_bytes()).collect();
         self.add(&[record.topic.name().as_bytes(), &place, &record.key, &record.value]);
-        if let Some(lines) = &mut self.lines {
+        if self.printed {
             let key = String::from_utf8_lossy(&record.key);
             let value = String::from_utf8_lossy(&record.value);
-            lines.push(format!(
+            println!(
                 "{at_ms:>8} ms  {}/{} @{} {key}  {value}",
                 record.topic, record.partition, record.offset
-            ));
+            );
         }
     }
 
@@ -59,8 +59,8 @@ impl Trace {
         // Writing to a string does not fail.
         let _ = write!(line, "{at_ms:>8} ms  {words}");
         self.add(&[line.as_bytes()]);
-        if let Some(lines) = &mut self.lines {
-            lines.push(line);
+        if self.printed {
+            println!("{line}");
         }
     }
 
@@ -74,18 +74,9 @@ impl Trace {
         self.entries
     }
 
-    #[must_use]
-    pub fn count(&self, fault: Fault) -> u32 {
-        self.counts[fault as usize]
-    }
-
     /// All counts, by [`Fault::ALL`].
     #[must_use]
     pub fn counts(&self) -> &[u32] {
         &self.counts
-    }
-
-    pub fn take_lines(&mut self) -> Vec<String> {
-        self.lines.take().unwrap_or_default()
     }
 }

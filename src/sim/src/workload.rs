@@ -1,10 +1,13 @@
 //! What users ask in a run: a few conversations, questions whose message *is* the plan that the planner will make of it,
 //! cancels, resets, and the same command twice.
 
+use std::collections::BTreeMap;
+
 use callboard_domain::command::{Command, HistoryReset, PlanCancelRequest, UserQuery};
 use callboard_domain::id::{CommandId, ConversationId};
 use callboard_domain::json::RawJson;
 use callboard_domain::plan::{OnFailure, Proposal, ProposedStep, Then};
+use callboard_ports::partition::partition_of;
 use serde_json::json;
 
 use crate::dice::Dice;
@@ -22,8 +25,10 @@ pub struct Ask {
     pub repeated: bool,
 }
 
-/// The tools of a run; what they do with an argument is in `tools`.
+/// The tools that questions use; what they do is in `tools`.
 pub const TOOLS: [&str; 6] = ["pure", "skip", "again", "slow", "once", "probed"];
+/// A tool that is used in the end only, so that nobody has reason to mistrust it.
+pub const LAST_TOOL: &str = "last";
 
 /// All commands of a run, by time.
 #[must_use]
@@ -68,6 +73,44 @@ pub fn draw(dice: &mut Dice, mix: &Mix) -> Vec<Ask> {
     asks
 }
 
+/// One more question for every partition, of conversations that are new, for when everything is at rest again.
+#[must_use]
+pub fn encore(partitions: u32) -> Vec<Ask> {
+    let name = |number: u32| format!("encore{number}");
+    let mut asks: BTreeMap<u32, Ask> = BTreeMap::new();
+    for number in 0.. {
+        let partition = partition_of(name(number).as_bytes(), partitions);
+        asks.entry(partition).or_insert_with(|| {
+            let (id_text, arguments) =
+                (format!("encore{number}q"), RawJson::from_value(&json!({ "n": number })));
+            let step = ProposedStep {
+                id: "s0".to_owned(),
+                tool: LAST_TOOL.to_owned(),
+                arguments,
+                depends_on: Vec::new(),
+                on_failure: None,
+            };
+            let plan = vec![Proposal { steps: vec![step], ..Proposal::default() }];
+            Ask {
+                at_ms: 0,
+                conversation: id(&name(number), ConversationId::new),
+                id: id(&id_text, CommandId::new),
+                command: Command::UserQueryReceived(asking(&plan)),
+                repeated: false,
+            }
+        });
+        if asks.len() == partitions as usize {
+            break;
+        }
+    }
+    asks.into_values().collect()
+}
+
+fn asking(rounds: &[Proposal]) -> UserQuery {
+    let message = serde_json::to_string(rounds).expect("a proposal can be written");
+    UserQuery { message: message.into(), agent: "default".into(), principal: None, metadata: None }
+}
+
 fn id<T, E: std::fmt::Debug>(text: &str, of: impl Fn(&str) -> Result<T, E>) -> T {
     of(text).expect("letters and digits are an id")
 }
@@ -75,8 +118,7 @@ fn id<T, E: std::fmt::Debug>(text: &str, of: impl Fn(&str) -> Result<T, E>) -> T
 fn question(dice: &mut Dice, short: bool) -> UserQuery {
     let rounds = if short { 1 } else { dice.between(1, 3) };
     let rounds: Vec<Proposal> = (0..rounds).map(|_| round(dice, short)).collect();
-    let message = serde_json::to_string(&rounds).expect("a proposal can be written");
-    UserQuery { message: message.into(), agent: "default".into(), principal: None, metadata: None }
+    asking(&rounds)
 }
 
 fn round(dice: &mut Dice, short: bool) -> Proposal {
@@ -94,9 +136,8 @@ fn round(dice: &mut Dice, short: bool) -> Proposal {
                 depends_on.push(before);
             }
         }
-        let on_failure = dice
-            .happens(500)
-            .then(|| *dice.pick(&[OnFailure::Fail, OnFailure::Skip, OnFailure::Replan]));
+        let on_failure =
+            dice.happens(500).then(|| *dice.pick(&[OnFailure::Fail, OnFailure::Skip, OnFailure::Replan]));
         let arguments = RawJson::from_value(&arguments);
         proposal.steps.push(ProposedStep {
             id: format!("s{s}"),

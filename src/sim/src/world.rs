@@ -51,7 +51,7 @@ pub struct Known {
 
 impl World {
     #[must_use]
-    pub fn new(seed: u64, mix: Mix, dice: Dice, with_lines: bool) -> Arc<Self> {
+    pub fn new(seed: u64, mix: Mix, dice: Dice, printed: bool) -> Arc<Self> {
         let clock = TokioClock::default();
         let log = MemoryLog::new(mix.partitions, Arc::new(clock.clone()));
         Arc::new(Self {
@@ -63,7 +63,7 @@ impl World {
             ownership: Mutex::default(),
             deaths: Arc::default(),
             dice: Mutex::new(dice),
-            trace: Mutex::new(Trace::new(with_lines)),
+            trace: Mutex::new(Trace::new(printed)),
             faults: AtomicBool::new(true),
             known: Mutex::default(),
         })
@@ -92,7 +92,9 @@ impl World {
     }
 
     pub async fn pass(&self, ms: u64) {
-        tokio::time::sleep(Duration::from_millis(ms)).await;
+        if ms > 0 {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+        }
     }
 
     /// From here on nothing goes wrong any more.
@@ -142,10 +144,13 @@ impl World {
     fn look_at(&self, record: &Record) {
         let Some((conversation, recorded)) = read(record, self.mix.partitions) else { return };
         let mut known = self.known();
-        let state = known.states.entry(conversation.clone()).or_insert_with(|| State::new(conversation.clone()));
+        let state =
+            known.states.entry(conversation.clone()).or_insert_with(|| State::new(conversation.clone()));
         apply(state, &recorded);
-        if let (wire::Readable::Event(callboard_domain::event::Event::ToolInvocationInDoubt(body)), Some(command)) =
-            (&recorded.body, recorded.command)
+        if let (
+            wire::Readable::Event(callboard_domain::event::Event::ToolInvocationInDoubt(body)),
+            Some(command),
+        ) = (&recorded.body, recorded.command)
         {
             let (version, step) = (body.version, body.step.clone());
             known.doubts.push((EffectId { conversation, command, version, step }, body.attempt));
@@ -158,7 +163,8 @@ impl World {
         let known = self.known();
         known.acknowledged.iter().all(|(conversation, commands)| {
             known.states.get(conversation).is_some_and(|state| {
-                state.open.is_empty() && commands.iter().all(|command| state.known(command.as_str()).is_some())
+                state.open.is_empty()
+                    && commands.iter().all(|command| state.known(command.as_str()).is_some())
             })
         })
     }

@@ -49,7 +49,7 @@ impl PlannerRouter {
             match provider {
                 Provider::Builtin => {
                     let first = request.reason == PlanReason::First;
-                    if first && self.builtin.think(&request.message).understood {
+                    if first && self.builtin.think(&request.message, &request.down).understood {
                         return self.builtin.answer(request);
                     }
                 }

@@ -17,6 +17,11 @@ const PLAN: &str = include_str!("../prompts/plan.md");
 const REPAIR: &str = include_str!("../prompts/repair.md");
 const SYNTHESIZE: &str = include_str!("../prompts/synthesize.md");
 
+const DOWN: &str = "\nThese tools are down and cannot be used now. Plan without them; when a question needs one of them, say so in \
+                    the guidance, with the reason:\n";
+
+/// Of the reason why a tool is down.
+const MAX_WHY_BYTES: usize = 300;
 /// Of the user's message: some 12,000 tokens.
 const MAX_MESSAGE_BYTES: usize = 48 * 1024;
 /// Of one result, and of all of them.
@@ -33,8 +38,15 @@ const MAX_PROBLEMS: usize = 12;
 /// Asks for a plan.
 pub(crate) fn plan(request: &PlanRequest, tools: &[ToolSpec]) -> Prompt {
     let mut system = PLAN.to_owned();
-    for tool in tools {
+    let up = |tool: &&ToolSpec| !request.down.iter().any(|down| down.tool == tool.name);
+    for tool in tools.iter().filter(up) {
         let _ = writeln!(system, "- {}: {} Arguments: {}", tool.name, tool.description, tool.schema.as_str());
+    }
+    if !request.down.is_empty() {
+        system.push_str(DOWN);
+        for down in &request.down {
+            let _ = writeln!(system, "- {}: {}", down.tool, clipped(&down.why, MAX_WHY_BYTES));
+        }
     }
     let mut messages = vec![Message::new(Role::System, system)];
     messages.extend(history(&request.history));
@@ -51,7 +63,7 @@ pub(crate) fn plan(request: &PlanRequest, tools: &[ToolSpec]) -> Prompt {
     }
     results(&mut asked, &request.results);
     messages.push(Message::new(Role::User, asked));
-    Prompt { messages, plan_for: Some(tools.iter().map(|tool| tool.name.clone()).collect()) }
+    Prompt { messages, plan_for: Some(tools.iter().filter(up).map(|tool| tool.name.clone()).collect()) }
 }
 
 /// Asks to mend a plan that was refused.

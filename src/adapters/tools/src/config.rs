@@ -76,6 +76,22 @@ tool_settings!(
         base_url: Option<String>,
     }
 );
+tool_settings!(
+    /// `tools.webhook`.
+    WebhookConfig {
+        /// Where it may send, each `SCHEME://HOST[:PORT][/PREFIX]`; nowhere when empty.
+        allow: Vec<String>,
+    }
+);
+tool_settings!(
+    /// `tools.deposit`.
+    DepositConfig {
+        /// The service where nothing else is said; allowed by being named.
+        base_url: Option<String>,
+        /// Other services that it may use, each `SCHEME://HOST[:PORT][/PREFIX]`.
+        allow: Vec<String>,
+    }
+);
 
 /// `tools`: every built-in tool, on its defaults where nothing is set.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -85,4 +101,6 @@ pub struct ToolsConfig {
     pub math: PlainConfig,
     pub weather: WeatherConfig,
     pub exchange: ExchangeConfig,
+    pub webhook: WebhookConfig,
+    pub deposit: DepositConfig,
 }

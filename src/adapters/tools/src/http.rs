@@ -1,5 +1,6 @@
 //! How tools reach services: one client for all, on a runtime apart from the actors, with every wait and every body
-//! bounded. [`crate::weather`] and [`crate::exchange`] ask through it.
+//! bounded. [`crate::weather`] and [`crate::exchange`] ask through it;
+//! what has an effect goes through [`crate::effects`].
 
 use std::error::Error;
 use std::future::Future;
@@ -88,8 +89,7 @@ impl Http {
 
     /// GET. Server errors, 408 and 429 are retryable; any other reply with a JSON body is the caller's to read.
     pub async fn get(&self, service: &'static str, url: Url) -> Result<Fetched, ToolError> {
-        let loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-        let client = if loopback { &self.loopback } else { &self.client };
+        let client = if is_loopback(&url) { &self.loopback } else { &self.client };
         let place = url.origin().ascii_serialization();
         let sent = client.get(url).header(ACCEPT, "application/json").send().await;
         let response = sent.map_err(|error| transport(service, &place, &error))?;
@@ -195,8 +195,13 @@ fn transport(service: &str, place: &str, error: &reqwest::Error) -> ToolError {
     ToolError::new("unavailable", format!("the {service} service at {place} {what}: {cause}"), true)
 }
 
+/// A service on this machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
+}
+
 /// The cause at the bottom: reqwest's own words name the URL, the last cause is what happened.
-fn innermost(error: &reqwest::Error) -> String {
+pub(crate) fn innermost(error: &reqwest::Error) -> String {
     let mut source: Option<&dyn Error> = error.source();
     let mut words = None;
     while let Some(cause) = source {
@@ -207,7 +212,7 @@ fn innermost(error: &reqwest::Error) -> String {
 }
 
 /// A task that ends with the future that waits for it.
-struct AbortOnDrop<T>(JoinHandle<T>);
+pub(crate) struct AbortOnDrop<T>(pub JoinHandle<T>);
 
 impl<T> Future for AbortOnDrop<T> {
     type Output = Result<T, tokio::task::JoinError>;

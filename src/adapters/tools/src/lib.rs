@@ -1,11 +1,14 @@
-//! The built-in tools: `echo`, `math`, `weather` and `exchange`, and the registry that plans are checked against.
+//! The built-in tools: `echo`, `math`, `weather`, `exchange`, `webhook` and `deposit`, and the registry that plans are checked against.
 //!
 //! An adapter: it implements `callboard_ports::tool` and the domain's `Toolbox`, and knows no actor. [`config`] is
 //! what an operator may set, [`registry`] puts the tools together, [`schema`] judges arguments, [`http`] is how tools
-//! reach services. Each tool is a module of its own.
+//! read from services, [`effects`] how they change something there. Each tool is a module of its own.
 
+mod allow;
 pub mod config;
+mod deposit;
 mod echo;
+mod effects;
 mod exchange;
 mod http;
 mod math;
@@ -14,6 +17,7 @@ mod schema;
 mod secret;
 mod spec;
 mod weather;
+mod webhook;
 
 pub use config::ToolsConfig;
 pub use registry::{BuildError, Registry};

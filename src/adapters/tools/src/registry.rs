@@ -12,12 +12,14 @@ use callboard_ports::tool::{Tool, ToolRegistry, ToolSpec};
 use tokio::runtime::Handle;
 
 use crate::config::ToolsConfig;
+use crate::deposit::Deposit;
 use crate::echo::Echo;
 use crate::exchange::Exchange;
 use crate::http::Http;
 use crate::math::Math;
 use crate::schema::ArgumentSchema;
 use crate::weather::Weather;
+use crate::webhook::Webhook;
 
 /// Why the registry could not be built; every sentence names the setting.
 #[derive(Debug, thiserror::Error)]
@@ -48,12 +50,14 @@ impl Registry {
     /// # Errors
     /// [`BuildError`] names the setting that is wrong and what would be right.
     pub fn build(config: &ToolsConfig, limits: TurnLimits, http: Handle) -> Result<Self, BuildError> {
-        let http = Http::new(http)?;
+        let (http, runtime) = (Http::new(http.clone())?, http);
         let tools: Vec<Arc<dyn Tool>> = vec![
+            Arc::new(Deposit::new(&config.deposit, runtime.clone())?),
             Arc::new(Echo::new(&config.echo)?),
             Arc::new(Exchange::new(&config.exchange, http.clone())?),
             Arc::new(Math::new(&config.math)?),
             Arc::new(Weather::new(&config.weather, http)?),
+            Arc::new(Webhook::new(&config.webhook, runtime)?),
         ];
         Self::of(tools, limits)
     }

@@ -35,6 +35,15 @@ pub(crate) struct Defaults {
 
 /// The spec of a pure tool.
 pub(crate) fn pure(defaults: Defaults, overrides: &Overrides) -> Result<ToolSpec, BuildError> {
+    of_class(EffectClass::Pure, defaults, overrides)
+}
+
+/// The spec of a tool of any effect class.
+pub(crate) fn of_class(
+    effect: EffectClass,
+    defaults: Defaults,
+    overrides: &Overrides,
+) -> Result<ToolSpec, BuildError> {
     let wrong =
         |key: &'static str, problem: String| BuildError::Setting { tool: defaults.name, key, problem };
     let timeout_ms = overrides.timeout_ms.unwrap_or(defaults.timeout_ms);
@@ -77,7 +86,7 @@ pub(crate) fn pure(defaults: Defaults, overrides: &Overrides) -> Result<ToolSpec
         name: Arc::from(defaults.name),
         description: Arc::from(defaults.description),
         schema: RawJson::from_value(&defaults.schema),
-        effect: EffectClass::Pure,
+        effect,
         pool: Arc::from(pool),
         timeout_ms,
         deadline_ms,

@@ -8,11 +8,12 @@ use super::state::{Blocked, ClosedTurn, Known, State, TurnStatus};
 use super::steps;
 use super::turn::{Phase, PlanVersion, Turn};
 use crate::event::{
-    Event, FinalAnswerSynthesized, PlanCancelled, PlanGenerated, TurnError, UserQueryReceived,
+    Event, FinalAnswerSynthesized, PlanCancelled, PlanFailed, PlanGenerated, TurnError, UserQueryReceived,
 };
 use crate::id::CommandId;
 use crate::limits::{MAX_ANSWER_BYTES, MAX_DOUBTS, MAX_QUEUED_TURNS, MAX_VERSIONS};
 use crate::plan::{EffectClass, PlanReason, PlannedStep, structure_problem};
+use crate::planted::{self, Defect};
 use crate::time::Millis;
 use crate::wire::Readable;
 
@@ -116,7 +117,7 @@ fn fold(state: &mut State, record: &Recorded, event: &Event) -> Folded {
         Event::ApprovalRecorded(body) => steps::approval_recorded(state, record, body),
         Event::DeadlineExpired(body) => steps::expired(state, record, body),
         Event::FinalAnswerSynthesized(body) => answered(state, record, body),
-        Event::PlanFailed(body) => close(state, record, TurnStatus::Failed, None, Some(body.error.bounded())),
+        Event::PlanFailed(body) => failed(state, record, body),
         Event::PlanCancelled(body) => cancelled(state, record, body),
         Event::UserHistoryReset(_) => reset(state, record),
         Event::CommandRefused(_) => learn(state, record.command.as_ref(), record.offset),
@@ -143,10 +144,14 @@ pub(super) fn learn(state: &mut State, command: Option<&CommandId>, offset: u64)
 
 fn received(state: &mut State, record: &Recorded, body: &UserQueryReceived) -> Folded {
     let command = record.command.as_ref().ok_or(Ignored::NotAwaited)?;
-    if state.known(command.as_str()).is_some() {
+    if state.known(command.as_str()).is_some() && !planted::is(Defect::SkipDedup) {
         return Err(Ignored::DuplicateCommand);
     }
     state.turns += 1;
+    if planted::is(Defect::WriterNumbersTurns) {
+        let written = body.metadata.as_ref().and_then(|metadata| metadata.to_value()["turn"].as_u64());
+        state.turns = written.and_then(|number| u32::try_from(number).ok()).unwrap_or(state.turns);
+    }
     state.remember(Known {
         command: command.clone(),
         turn: Some(state.turns),
@@ -197,7 +202,7 @@ pub(super) fn running<'a>(state: &'a mut State, record: &Recorded) -> Result<&'a
 
 fn planned(state: &mut State, record: &Recorded, body: &PlanGenerated) -> Folded {
     let clock = state.clock_ms;
-    let doubts = state.doubts().count();
+    let doubts = state.possible_doubts();
     let turn = running(state, record)?;
     if turn.plan().is_some_and(|plan| plan.doubts().next().is_some()) {
         return Err(Ignored::InDoubt);
@@ -209,20 +214,25 @@ fn planned(state: &mut State, record: &Recorded, body: &PlanGenerated) -> Folded
     if body.version > MAX_VERSIONS || structure_problem(&body.steps).is_some() {
         return Err(Ignored::InvalidPlan);
     }
-    turn.adopt(PlanVersion::of(body, clock, record.offset), clock);
+    let plan = PlanVersion::of(body, clock, record.offset);
     let may_doubt =
         |step: &&PlannedStep| matches!(step.policy.effect, EffectClass::Unsafe | EffectClass::Reconcilable);
     if doubts + body.steps.iter().filter(may_doubt).count() > MAX_DOUBTS {
         let words = format!(
-            "{doubts} steps of this conversation are in doubt; at most {MAX_DOUBTS} may be: settle them first"
+            "{doubts} steps of this conversation are in doubt or may yet be; at most {MAX_DOUBTS} may: settle them first"
         );
-        turn.enter(Phase::Failing(TurnError::new("too_many_doubts", words)), clock);
+        turn.turn_down(plan, TurnError::new("too_many_doubts", words), clock);
+    } else {
+        turn.adopt(plan, clock);
     }
     Ok(())
 }
 
 fn answered(state: &mut State, record: &Recorded, body: &FinalAnswerSynthesized) -> Folded {
     let clock = state.clock_ms;
+    if planted::is(Defect::SecondTerminal) {
+        return close(state, record, TurnStatus::Answered, Some(body.answer.clone()), None);
+    }
     let turn = running(state, record)?;
     if turn.version() != body.version {
         return Err(Ignored::OtherVersion);
@@ -234,6 +244,16 @@ fn answered(state: &mut State, record: &Recorded, body: &FinalAnswerSynthesized)
         return Ok(());
     }
     close(state, record, TurnStatus::Answered, Some(body.answer.clone()), None)
+}
+
+fn failed(state: &mut State, record: &Recorded, body: &PlanFailed) -> Folded {
+    if let Some(missing) = body.missing_version {
+        let turn = running(state, record)?;
+        if !matches!(turn.phase, Phase::Planning(_)) || turn.version() + 1 != missing {
+            return Err(Ignored::OtherVersion);
+        }
+    }
+    close(state, record, TurnStatus::Failed, None, Some(body.error.bounded()))
 }
 
 fn cancelled(state: &mut State, record: &Recorded, body: &PlanCancelled) -> Folded {
@@ -262,6 +282,13 @@ fn close(
     error: Option<TurnError>,
 ) -> Folded {
     let command = record.command.as_ref().ok_or(Ignored::TurnNotRunning)?;
+    if planted::is(Defect::SecondTerminal)
+        && let Some(closed) = state.closed.iter_mut().find(|turn| turn.command == *command)
+    {
+        (closed.status, closed.answer, closed.error) = (status, answer, error);
+        closed.terminal_offset = record.offset;
+        return Ok(());
+    }
     let at = state.open.iter().position(|turn| turn.command == *command).ok_or(Ignored::TurnNotRunning)?;
     let turn = state.open.remove(at).ok_or(Ignored::TurnNotRunning)?;
     if let Some(known) = state.known.iter_mut().rev().find(|known| known.command == *command) {

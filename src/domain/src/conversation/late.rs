@@ -63,7 +63,7 @@ pub(super) fn in_doubt(state: &mut State, record: &Recorded, body: &ToolInvocati
         if step.state != StepState::Ready || step.attempt != body.attempt {
             return Err(Ignored::OtherAttempt);
         }
-        Ok(doubt(doubts, body))
+        Ok(doubt(doubts, &body.reason))
     })
 }
 
@@ -76,11 +76,12 @@ pub(super) fn settled(state: &mut State, record: &Recorded, body: &InvocationSet
             Settlement::Done(result) => {
                 fits(0, result).map_or_else(|| StepState::Done(result.clone()), StepState::Failed)
             }
-            // Nothing is run again for a turn that has ended.
-            Settlement::NotDone => {
-                let words = format!("{} settled it as not done, after its turn had ended", body.by);
-                StepState::Failed(ToolError::new("not_done", words, false))
-            }
+            Settlement::NotDone => StepState::Failed(not_done(&body.by)),
         })
     })
+}
+
+/// Nothing is run again for a turn that has ended, or is about to.
+pub(super) fn not_done(by: &str) -> ToolError {
+    ToolError::new("not_done", format!("{by} settled it as not done, after its turn had ended"), false)
 }

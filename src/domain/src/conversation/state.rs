@@ -70,12 +70,17 @@ impl ClosedTurn {
             .filter(|(_, step)| matches!(step.state, StepState::InDoubt(_)) || step.may_run(self.closed_ms))
     }
 
-    /// Whether it must stay in the state whole: somebody has to say what came of it.
+    /// The steps of which somebody has to say what came of them.
+    fn held_steps(&self) -> impl Iterator<Item = &Step> {
+        let steps = self.loose_steps().filter(|_| self.loose).map(|(_, step)| step);
+        steps.filter(|step| {
+            matches!(step.state, StepState::InDoubt(_)) || step.plan.policy.effect == EffectClass::Unsafe
+        })
+    }
+
+    /// Whether it must stay in the state whole.
     fn is_held(&self) -> bool {
-        self.loose
-            && self.loose_steps().any(|(_, step)| {
-                matches!(step.state, StepState::InDoubt(_)) || step.plan.policy.effect == EffectClass::Unsafe
-            })
+        self.held_steps().next().is_some()
     }
 
     /// What it costs to keep, roughly: texts, arguments and results.
@@ -169,6 +174,13 @@ impl State {
             let plans = versions.last().into_iter();
             plans.flat_map(move |plan| plan.doubts().map(move |step| (number, command, plan.version, step)))
         })
+    }
+
+    /// How many steps are in doubt or, being unsafe and under way when their turn closed, may yet be.
+    pub(super) fn possible_doubts(&self) -> usize {
+        let open = self.open.iter().filter_map(|turn| turn.versions.last());
+        let open: usize = open.map(|plan| plan.doubts().count()).sum();
+        open + self.closed.iter().map(|turn| turn.held_steps().count()).sum::<usize>()
     }
 
     /// The newest plan version of a turn in the state, open or closed, when it is `version`.

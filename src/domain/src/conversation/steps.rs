@@ -4,7 +4,7 @@
 use super::apply::{Folded, Ignored, Recorded, learn, running};
 use super::late;
 use super::state::State;
-use super::turn::{Step, StepState, Turn};
+use super::turn::{Phase, Step, StepState, Turn};
 use crate::event::{
     Approval, ApprovalRecorded, ApprovalRequested, DeadlineExpired, InvocationSettled, Outcome,
     RetryAdvanced, Settlement, ToolError, ToolInvocationInDoubt, ToolInvocationResulted,
@@ -12,6 +12,8 @@ use crate::event::{
 use crate::id::{EffectId, StepId};
 use crate::json::RawJson;
 use crate::limits::{MAX_ATTEMPTS, MAX_DOUBTS, MAX_RESULT_BYTES, MAX_TURN_RESULTS_BYTES};
+use crate::plan::EffectClass;
+use crate::planted::{self, Defect};
 use crate::retry;
 
 /// The running turn and, in its current version, the step that has not ended.
@@ -34,6 +36,14 @@ fn open_step<'a>(
 
 pub(super) fn resulted(state: &mut State, record: &Recorded, body: &ToolInvocationResulted) -> Folded {
     let (clock, conversation) = (state.clock_ms, state.conversation.clone());
+    if planted::is(Defect::CountResultTwice)
+        && let (Ok(turn), Outcome::Ok(result)) = (running(state, record), &body.outcome)
+        && let Some(step) = turn.step_mut(body.version, &body.step)
+        && matches!(step.state, StepState::Done(_))
+    {
+        step.state = StepState::Done(result.clone());
+        return Ok(());
+    }
     let turn = match open_step(state, record, body.version, &body.step) {
         Err(Ignored::TurnNotRunning) => return late::resulted(state, record, body),
         found => found?,
@@ -44,7 +54,7 @@ pub(super) fn resulted(state: &mut State, record: &Recorded, body: &ToolInvocati
         version: body.version,
         step: body.step.clone(),
     };
-    let used = turn.results_bytes;
+    let (used, acting) = (turn.results_bytes, turn.phase == Phase::Acting);
     let step = turn.step_mut(body.version, &body.step).ok_or(Ignored::UnknownStep)?;
     // A late success of an earlier attempt is as good as any; a late failure says nothing about this one.
     let current = match &body.outcome {
@@ -66,7 +76,8 @@ pub(super) fn resulted(state: &mut State, record: &Recorded, body: &ToolInvocati
         }
         Outcome::Error(error) => {
             let policy = &step.plan.policy;
-            if error.retryable && step.attempt < policy.max_attempts.min(MAX_ATTEMPTS) {
+            // Of a turn that is about to end nothing is run again.
+            if acting && error.retryable && step.attempt < policy.max_attempts.min(MAX_ATTEMPTS) {
                 let delay = retry::delay_ms(policy.backoff, step.attempt, &effect.invocation(step.attempt));
                 step.attempt += 1;
                 step.not_before_ms = clock.saturating_add_unsigned(delay);
@@ -112,19 +123,18 @@ pub(super) fn in_doubt(state: &mut State, record: &Recorded, body: &ToolInvocati
     if step.state != StepState::Ready || step.attempt != body.attempt {
         return Err(Ignored::OtherAttempt);
     }
-    step.state = doubt(doubts, body);
+    step.state = doubt(doubts, &body.reason);
     turn.advance(clock);
     Ok(())
 }
 
 /// In doubt, or failed where as many are in doubt as may be: a plan is only adopted where there is room for the
 /// doubts of its unsafe steps, so that only foreign workers get here with other tools.
-pub(super) fn doubt(doubts: usize, body: &ToolInvocationInDoubt) -> StepState {
+pub(super) fn doubt(doubts: usize, reason: &str) -> StepState {
     if doubts < MAX_DOUBTS {
-        return StepState::InDoubt(ToolError::in_doubt(&body.reason).message);
+        return StepState::InDoubt(ToolError::in_doubt(reason).message);
     }
-    let words =
-        format!("its outcome is unknown ({}), and {MAX_DOUBTS} steps are in doubt already", body.reason);
+    let words = format!("its outcome is unknown ({reason}), and {MAX_DOUBTS} steps are in doubt already");
     StepState::Failed(ToolError::new("too_many_doubts", words, false))
 }
 
@@ -132,11 +142,14 @@ pub(super) fn settled(state: &mut State, record: &Recorded, body: &InvocationSet
     let clock = state.clock_ms;
     // Known or not, the command has now had its say.
     let _ = learn(state, body.settle_command.as_ref(), record.offset);
+    if planted::is(Defect::IgnoreSettlement) {
+        return Err(Ignored::NotAwaited);
+    }
     let turn = match open_step(state, record, body.version, &body.step) {
         Err(Ignored::TurnNotRunning) => return late::settled(state, record, body),
         found => found?,
     };
-    let used = turn.results_bytes;
+    let (used, acting) = (turn.results_bytes, turn.phase == Phase::Acting);
     let step = turn.step_mut(body.version, &body.step).ok_or(Ignored::UnknownStep)?;
     if !matches!(step.state, StepState::InDoubt(_)) || step.attempt != body.attempt {
         return Err(Ignored::NotAwaited);
@@ -148,6 +161,9 @@ pub(super) fn settled(state: &mut State, record: &Recorded, body: &InvocationSet
             if matches!(step.state, StepState::Done(_)) {
                 turn.results_bytes += result.len_bytes();
             }
+        }
+        Settlement::NotDone if !acting => {
+            step.state = StepState::Failed(late::not_done(&body.by));
         }
         Settlement::NotDone if step.attempt >= MAX_ATTEMPTS => {
             let words = format!("it was not done in {MAX_ATTEMPTS} attempts");
@@ -213,13 +229,19 @@ pub(super) fn approval_recorded(state: &mut State, record: &Recorded, body: &App
 }
 
 pub(super) fn expired(state: &mut State, record: &Recorded, body: &DeadlineExpired) -> Folded {
-    let clock = state.clock_ms;
+    let (clock, doubts) = (state.clock_ms, state.doubts().count());
     let turn = open_step(state, record, body.version, &body.step)?;
     let step = turn.step_mut(body.version, &body.step).ok_or(Ignored::UnknownStep)?;
     if step.state != StepState::Ready || step.attempt != body.attempt {
         return Err(Ignored::OtherAttempt);
     }
     let deadline_ms = step.plan.policy.deadline_ms;
+    if step.plan.policy.effect == EffectClass::Unsafe && step.may_run(clock) {
+        // Its writer had not read that the attempt was let go before its time.
+        step.state = doubt(doubts, &format!("no result within {deadline_ms} ms, and it may have been run"));
+        turn.advance(clock);
+        return Ok(());
+    }
     let error = match &step.last_error {
         Some(error) => {
             let words =

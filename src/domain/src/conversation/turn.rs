@@ -213,6 +213,12 @@ impl Turn {
         self.advance(clock_ms);
     }
 
+    /// Keeps a plan of which nothing is begun, and fails.
+    pub(super) fn turn_down(&mut self, plan: PlanVersion, error: TurnError, clock_ms: Millis) {
+        self.versions.push(plan);
+        self.enter(Phase::Failing(error), clock_ms);
+    }
+
     pub(super) fn step_mut(&mut self, version: u32, id: &StepId) -> Option<&mut Step> {
         let plan = self.versions.last_mut().filter(|plan| plan.version == version)?;
         plan.steps.iter_mut().find(|step| step.plan.id == *id)
@@ -225,10 +231,16 @@ impl Turn {
         }
         let Some(plan) = self.versions.last_mut() else { return };
         // Steps may be listed in any order, so that one pass may free an earlier one: at most |steps| passes.
-        while settle_waiting(plan, clock_ms) {}
-        if let Some(next) = self.next_phase() {
-            self.enter(next, clock_ms);
+        let mut readied = Vec::new();
+        while settle_waiting(plan, clock_ms, &mut readied) {}
+        let Some(next) = self.next_phase() else { return };
+        if let (Phase::Failing(_), Some(plan)) = (&next, self.versions.last_mut()) {
+            // Nobody will ask for what became ready as the turn failed, so nobody may wonder later whether it ran.
+            for i in readied {
+                plan.steps[i] = Step::new(plan.steps[i].plan.clone());
+            }
         }
+        self.enter(next, clock_ms);
     }
 
     fn next_phase(&self) -> Option<Phase> {
@@ -276,8 +288,8 @@ impl PlanVersion {
     }
 }
 
-/// One pass over the waiting steps; whether any of them changed.
-fn settle_waiting(plan: &mut PlanVersion, clock_ms: Millis) -> bool {
+/// One pass over the waiting steps; whether any of them changed, and which are ready now.
+fn settle_waiting(plan: &mut PlanVersion, clock_ms: Millis, readied: &mut Vec<usize>) -> bool {
     let mut changed = false;
     for i in 0..plan.steps.len() {
         if plan.steps[i].state != StepState::Waiting {
@@ -308,6 +320,7 @@ fn settle_waiting(plan: &mut PlanVersion, clock_ms: Millis) -> bool {
             step.attempt = 1;
             step.ready_ms = clock_ms;
             step.not_before_ms = clock_ms;
+            readied.push(i);
         }
     }
     changed

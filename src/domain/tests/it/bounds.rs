@@ -123,7 +123,7 @@ fn closed_turns_have_a_bound_in_bytes_too() {
         say(
             &mut state,
             &command,
-            Event::PlanFailed(callboard_domain::event::PlanFailed { error: TurnError::new("no_plan", "x") }),
+            Event::PlanFailed(callboard_domain::event::PlanFailed::of(TurnError::new("no_plan", "x"))),
         );
     }
     let kept: usize = state.closed.iter().map(|turn| turn.size_bytes()).sum();
@@ -136,7 +136,7 @@ fn an_errors_words_are_bounded_whoever_wrote_them() {
     let mut state = State::new(conversation());
     let (_, command) = carry_out(&mut state, &question("q1")).unwrap();
     let error = TurnError { code: "no_plan".into(), message: "é".repeat(200_000).into() };
-    say(&mut state, &command, Event::PlanFailed(callboard_domain::event::PlanFailed { error }));
+    say(&mut state, &command, Event::PlanFailed(callboard_domain::event::PlanFailed::of(error)));
     assert!(state.closed[0].error.as_ref().unwrap().message.len() <= MAX_ERROR_BYTES);
 }
 

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::decide::{carry_out, question};
+use crate::fold_laws::with_duplicate;
 use crate::plan_laws::planned;
 use crate::story::step;
 use crate::world::script::{Mood, Reply, Script, script};
@@ -72,11 +73,12 @@ proptest! {
         let world = World::ran(script, &[0]);
         for cut in cuts {
             let mut state = replay(&world.log[..cut.index(world.log.len())]);
-            let open = state.open.len();
+            let (open, loose) = (state.open.len(), state.loose as usize);
             let now = state.clock_ms;
             let rounds = alone(&mut state, now);
             // A turn: its planning, six steps' deadlines, replanning without an answer, its end.
-            prop_assert!(rounds <= 2 + open * 20, "{rounds} rounds for {open} turns");
+            // A closed turn: a deadline for each of six steps that it left under way.
+            prop_assert!(rounds <= 2 + open * 30 + loose * 7, "{rounds} rounds for {open} and {loose} turns");
         }
     }
 
@@ -86,8 +88,34 @@ proptest! {
         let world = World::ran(script, &[0]);
         let state = replay(&world.log[..cut.index(world.log.len())]);
         let found = due(&state, state.clock_ms + 100 * 86_400_000);
-        let endings = |e: &Effect| matches!(e, Effect::Append { event, .. } if event.is_terminal());
+        let ends = |e: &Event| e.is_terminal() || matches!(e, Event::ToolInvocationInDoubt(_));
+        let endings = |e: &Effect| matches!(e, Effect::Append { event, .. } if ends(event));
         prop_assert!(found.effects.iter().all(endings));
+    }
+
+    /// What is due depends on what the log says, not on how often it says it, nor on snapshots in between.
+    #[test]
+    fn what_is_due_is_the_same_with_duplicates_and_after_a_snapshot(
+        script in script(Mood::Wild),
+        cuts in prop::collection::vec(any::<(Index, Index, Index)>(), 6),
+        later in prop_oneof![Just(0), 0_i64..20_000],
+    ) {
+        let world = World::ran(script, &[0]);
+        for (cut, source, at) in cuts {
+            let log = &world.log[..1 + cut.index(world.log.len())];
+            let source = source.index(log.len());
+            let at = source + at.index(log.len() - source);
+            let state = replay(log);
+            let now = state.clock_ms + later;
+            let again = replay(&with_duplicate(log, source, at));
+            prop_assert_eq!(due(&again, now), due(&state, now), "record {} again behind {}", source, at);
+            let restored: State = postcard::from_bytes(&bytes(&replay(&log[..at]))).unwrap();
+            let resumed = log[at..].iter().fold(restored, |mut state, record| {
+                apply(&mut state, record);
+                state
+            });
+            prop_assert_eq!(due(&resumed, now), due(&state, now), "with a snapshot at {}", at);
+        }
     }
 
     /// `due` never looks back: a clock behind the log's is the log's.

@@ -14,7 +14,7 @@ use crate::world::{
 };
 
 /// The log with record `source` once more behind position `at`, offsets given anew.
-fn with_duplicate(log: &[Recorded], source: usize, at: usize) -> Vec<Recorded> {
+pub fn with_duplicate(log: &[Recorded], source: usize, at: usize) -> Vec<Recorded> {
     let mut longer = log.to_vec();
     let again = Recorded { timestamp_ms: log[at].timestamp_ms, ..log[source].clone() };
     longer.insert(at + 1, again);

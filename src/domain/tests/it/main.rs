@@ -4,17 +4,24 @@
 
 mod audit;
 mod bounds;
+mod cancels;
 mod decide;
+mod doubts;
 mod due_laws;
 mod fold_laws;
 mod golden;
+mod late;
+mod ledger;
+mod open_turns;
 mod owners;
 mod plan_laws;
 mod queries;
 mod recovery;
 mod references;
+mod retry_now;
 #[cfg(feature = "schema")]
 mod schemas;
+mod settle;
 mod steps;
 mod story;
 mod turns;

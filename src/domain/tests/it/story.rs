@@ -1,7 +1,7 @@
 //! Short stories of one conversation, step by step: what a turn comes to.
 
 use callboard_domain::conversation::{Phase, TurnStatus};
-use callboard_domain::plan::{OnFailure, Then};
+use callboard_domain::plan::{EffectClass, OnFailure, Then};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use serde_json::json;
@@ -13,6 +13,8 @@ pub fn step(depends_on: &[usize], replies: &[Reply]) -> StepScript {
     StepScript {
         depends_on: depends_on.to_vec(),
         by_reference: !depends_on.is_empty(),
+        effect: EffectClass::Pure,
+        backoff_ms: 100,
         on_failure: OnFailure::Fail,
         max_attempts: 2,
         latency_ms: 100,
@@ -153,10 +155,14 @@ fn generated_worlds_know_every_ending() {
         let world = World::ran(script, &[0, 900]);
         let mut state = callboard_domain::State::new(crate::world::conversation());
         for record in &world.log {
+            let late = state.closed.iter().any(|turn| Some(&turn.command) == record.command.as_ref());
             match callboard_domain::apply(&mut state, record) {
                 callboard_domain::Applied::Changed => {
                     let callboard_domain::wire::Readable::Event(event) = &record.body else { continue };
                     *seen.entry(event.name().to_owned()).or_default() += 1;
+                    if late {
+                        *seen.entry(format!("late {}", event.name())).or_default() += 1;
+                    }
                 }
                 callboard_domain::Applied::Ignored(why) => {
                     *seen.entry(why.as_str().to_owned()).or_default() += 1
@@ -175,6 +181,10 @@ fn generated_worlds_know_every_ending() {
         "ToolInvocationResulted",
         "ToolInvocationInDoubt",
         "InvocationSettled",
+        "RetryAdvanced",
+        "late ToolInvocationResulted",
+        "late ToolInvocationInDoubt",
+        "late InvocationSettled",
         "DeadlineExpired",
         "PlanFailed",
         "PlanCancelled",

@@ -34,7 +34,7 @@ fn answer(version: u32) -> Event {
 }
 
 fn failed() -> Event {
-    Event::PlanFailed(PlanFailed { error: TurnError::new("turn_timeout", "too late") })
+    Event::PlanFailed(PlanFailed::of(TurnError::new("turn_timeout", "too late")))
 }
 
 fn cancelled() -> Event {
@@ -163,4 +163,22 @@ fn a_step_that_waits_for_others_has_no_result_whatever_a_record_says() {
             assert_eq!(said, Applied::Ignored(Ignored::OtherAttempt), "attempt {attempt}");
         }
     }
+}
+
+#[test]
+fn a_plan_that_was_first_in_the_log_makes_the_word_that_it_is_missing_void() {
+    let missing = |version| {
+        let error = TurnError::new("planning_timeout", "too late");
+        Event::PlanFailed(PlanFailed { error, missing_version: Some(version) })
+    };
+    // The plan came first: the timer that had not read it yet declares nothing.
+    let mut state = planned(Some(check(vec![step("a", &[])]).unwrap()));
+    assert_eq!(say(&mut state, &turn_id(0), missing(1)), Applied::Ignored(Ignored::OtherVersion));
+    assert_eq!(say(&mut state, &turn_id(0), missing(2)), Applied::Ignored(Ignored::OtherVersion));
+    assert_eq!(state.open[0].phase, Phase::Acting);
+    // Missing it is, and said of the version that is waited for.
+    let mut state = planned(None);
+    assert_eq!(say(&mut state, &turn_id(0), missing(2)), Applied::Ignored(Ignored::OtherVersion));
+    assert_eq!(say(&mut state, &turn_id(0), missing(1)), Applied::Changed);
+    assert_eq!(state.known("turn-0").unwrap().status, TurnStatus::Failed);
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
 
+use crate::in_hand::InHand;
 use crate::inbox::Inbox;
 use crate::log::Log;
 use crate::record::Topic;
@@ -57,5 +58,18 @@ pub trait SnapshotHarness: Send + Sync {
     /// Closes the store, damages what it wrote, opens it again. False where there is nothing to damage.
     fn damage(&self) -> BoxFuture<'_, bool> {
         Box::pin(async { false })
+    }
+}
+
+/// Notes of work in hand under test.
+pub trait InHandHarness: Send + Sync {
+    fn notes(&self) -> Arc<dyn InHand>;
+
+    /// The process dies, as by SIGKILL, and starts again; `notes` gives the new ones afterwards.
+    fn crash(&self);
+
+    /// The process ends in good order and starts again. False where that is no different from a crash.
+    fn restart(&self) -> bool {
+        false
     }
 }

@@ -10,6 +10,7 @@
 
 pub mod append;
 pub mod harness;
+pub mod in_hand;
 pub mod inbox;
 pub mod members;
 pub mod replay;
@@ -17,7 +18,7 @@ pub mod snapshot;
 pub mod story;
 pub mod tail;
 
-pub use harness::{LogHarness, SnapshotHarness};
+pub use harness::{InHandHarness, LogHarness, SnapshotHarness};
 
 /// Runs cases in order, naming each.
 macro_rules! run {

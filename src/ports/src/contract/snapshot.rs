@@ -4,11 +4,12 @@ use std::ops::Range;
 
 use callboard_domain::conversation::State;
 use callboard_domain::id::ConversationId;
+use callboard_domain::open_turns::{OpenBrief, OpenStatus};
 
 use super::harness::SnapshotHarness;
 use super::story::fresh;
 use crate::log::LogIdentity;
-use crate::snapshot::{Checkpoint, Dirty, Flush, SnapshotError, SnapshotStore, Stored, decode, encode};
+use crate::snapshot::{Checkpoint, Dirty, Flush, Open, SnapshotError, SnapshotStore, Stored, decode, encode};
 
 pub async fn all(harness: &dyn SnapshotHarness) {
     super::run!(
@@ -19,6 +20,7 @@ pub async fn all(harness: &dyn SnapshotHarness) {
         a_later_flush_replaces_and_adds,
         offsets_are_coalesced,
         open_turns_come_by_wake_time_and_go_when_closed,
+        what_is_open_is_read_back_whole,
         conversations_are_paged_in_order,
         partitions_do_not_mix_and_are_discarded_alone,
         a_reopened_store_has_everything,
@@ -44,7 +46,13 @@ fn snapshot_of(conversation: &ConversationId, partition: u32, next_offset: u64) 
 fn dirty(conversation: &ConversationId, partition: u32, offsets: &[u64], wake_at_ms: Option<i64>) -> Dirty {
     let next = offsets.last().map_or(0, |last| last + 1);
     let snapshot = snapshot_of(conversation, partition, next);
-    Dirty { conversation: conversation.clone(), snapshot, offsets: offsets.to_vec(), wake_at_ms }
+    let open = wake_at_ms.map(|wake_at_ms| open(Some(wake_at_ms), 1));
+    Dirty { conversation: conversation.clone(), snapshot, offsets: offsets.to_vec(), open }
+}
+
+fn open(wake_at_ms: Option<i64>, turn: u32) -> Open {
+    let status = OpenStatus::InDoubt;
+    Open { wake_at_ms, turns: vec![OpenBrief { turn, received_ms: -7, status, doubts: 2, tools: u64::MAX }] }
 }
 
 async fn flush(store: &dyn SnapshotStore, partition: u32, dirty: Vec<Dirty>, next_offset: u64) {
@@ -114,15 +122,29 @@ pub async fn open_turns_come_by_wake_time_and_go_when_closed(harness: &dyn Snaps
     let wakes = [500, -3, 9_999_999_999_999, 40, 500];
     let all = ids.iter().zip(wakes).map(|(id, wake)| dirty(id, 3, &[1], Some(wake))).collect();
     flush(&*store, 3, all, 2).await;
+    let wakes = |open: &[(ConversationId, Open)]| -> Vec<i64> {
+        open.iter().filter_map(|(_, open)| open.wake_at_ms).collect()
+    };
     let open = store.open_turns(3, 100).await.expect("read");
-    assert_eq!(open.iter().map(|(wake, _)| *wake).collect::<Vec<_>>(), [-3, 40, 500, 500, 9_999_999_999_999]);
-    assert_eq!((&open[0].1, &open[1].1), (&ids[1], &ids[3]));
+    assert_eq!(wakes(&open), [-3, 40, 500, 500, 9_999_999_999_999]);
+    assert_eq!((&open[0].0, &open[1].0), (&ids[1], &ids[3]));
     assert_eq!(store.open_turns(3, 2).await.expect("read"), open[..2]);
     flush(&*store, 3, vec![dirty(&ids[1], 3, &[2], None), dirty(&ids[3], 3, &[3], Some(600))], 4).await;
     let open = store.open_turns(3, 100).await.expect("read");
-    assert_eq!(open.len(), 4, "closed is gone, moved is there once: {open:?}");
-    assert!(open.iter().all(|(_, id)| *id != ids[1]));
-    assert!(open.contains(&(600, ids[3].clone())));
+    assert_eq!(wakes(&open), [500, 500, 600, 9_999_999_999_999], "closed is gone, moved is there once");
+    assert!(open.iter().all(|(id, _)| *id != ids[1]));
+    assert_eq!(open[2].0, ids[3]);
+}
+
+pub async fn what_is_open_is_read_back_whole(harness: &dyn SnapshotHarness) {
+    let store = harness.store();
+    let (waits, rests) = (conversation("waits"), conversation("rests"));
+    let with = |id: &ConversationId, open| Dirty { open: Some(open), ..dirty(id, 9, &[1], None) };
+    flush(&*store, 9, vec![with(&rests, open(None, 1)), with(&waits, open(Some(5), 1))], 2).await;
+    let expected = vec![(waits.clone(), open(Some(5), 1)), (rests.clone(), open(None, 1))];
+    assert_eq!(store.open_turns(9, 10).await, Ok(expected), "what time does not change comes last");
+    flush(&*store, 9, vec![with(&rests, open(None, 2)), dirty(&waits, 9, &[2], None)], 3).await;
+    assert_eq!(store.open_turns(9, 10).await, Ok(vec![(rests, open(None, 2))]), "replaced where it stood");
 }
 
 pub async fn conversations_are_paged_in_order(harness: &dyn SnapshotHarness) {
@@ -154,7 +176,7 @@ pub async fn partitions_do_not_mix_and_are_discarded_alone(harness: &dyn Snapsho
     assert_eq!(store.open_turns(5, 10).await, Ok(Vec::new()));
     assert_eq!(store.conversations(5, None, 10).await, Ok(Vec::new()));
     assert_eq!(store.load(6, &id).await.expect("loaded").snapshot, Some(snapshot_of(&id, 6, 9)));
-    assert_eq!(store.open_turns(6, 10).await, Ok(vec![(6, id.clone())]));
+    assert_eq!(store.open_turns(6, 10).await, Ok(vec![(id.clone(), open(Some(6), 1))]));
     flush(&*store, 5, vec![dirty(&id, 5, &[7], None)], 8).await;
     assert!(!covers(&store.load(5, &id).await.expect("loaded").offsets, &[1]), "forgotten for good");
 }
@@ -171,7 +193,7 @@ pub async fn a_reopened_store_has_everything(harness: &dyn SnapshotHarness) {
     let stored = store.load(7, &id).await.expect("loaded");
     assert_eq!(stored.snapshot, Some(snapshot_of(&id, 7, 6)));
     assert!(covers(&stored.offsets, &[1, 5]));
-    assert_eq!(store.open_turns(7, 10).await, Ok(vec![(77, id)]));
+    assert_eq!(store.open_turns(7, 10).await, Ok(vec![(id, open(Some(77), 1))]));
 }
 
 pub async fn a_closed_store_fails_politely(harness: &dyn SnapshotHarness) {

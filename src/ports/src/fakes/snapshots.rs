@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use callboard_domain::id::ConversationId;
 use futures_util::future::{BoxFuture, ready};
 
-use crate::snapshot::{Checkpoint, Flush, SnapshotError, SnapshotStore, Stored, coalesce};
+use crate::snapshot::{Checkpoint, Flush, Open, SnapshotError, SnapshotStore, Stored, coalesce};
 
 #[derive(Default)]
 struct Kept {
     stored: Stored,
-    wake_at_ms: Option<i64>,
+    open: Option<Open>,
 }
 
 #[derive(Default)]
@@ -72,7 +72,7 @@ impl SnapshotStore for MemorySnapshots {
             for dirty in flush.dirty {
                 let kept = partition.conversations.entry(dirty.conversation).or_default();
                 kept.stored.snapshot = Some(dirty.snapshot);
-                kept.wake_at_ms = dirty.wake_at_ms;
+                kept.open = dirty.open;
                 let added = dirty.offsets.into_iter().map(|offset| offset..offset + 1);
                 let mut all: Vec<Range<u64>> = kept.stored.offsets.drain(..).chain(added).collect();
                 all.sort_by_key(|range| range.start);
@@ -86,12 +86,12 @@ impl SnapshotStore for MemorySnapshots {
         &self,
         partition: u32,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<(i64, ConversationId)>, SnapshotError>> {
+    ) -> BoxFuture<'_, Result<Vec<(ConversationId, Open)>, SnapshotError>> {
         self.with(|all| {
             let conversations = all.get(&partition).map(|p| &p.conversations).into_iter().flatten();
             let mut open: Vec<_> =
-                conversations.filter_map(|(id, kept)| Some((kept.wake_at_ms?, id.clone()))).collect();
-            open.sort();
+                conversations.filter_map(|(id, kept)| Some((id.clone(), kept.open.clone()?))).collect();
+            open.sort_by_key(|(_, open)| open.place_ms());
             open.truncate(limit);
             open
         })

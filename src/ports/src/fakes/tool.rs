@@ -10,7 +10,7 @@ use callboard_domain::plan::{Backoff, EffectClass, OnFailure, StepPolicy, ToolRe
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
-use crate::tool::{Call, Tool, ToolRegistry, ToolSpec};
+use crate::tool::{Call, Probe, Tool, ToolRegistry, ToolSpec};
 
 /// Holds calls until it is opened; may be closed again.
 #[derive(Debug, Clone)]
@@ -38,14 +38,17 @@ impl Gate {
 }
 
 type Script = Box<dyn Fn(Call) -> Result<RawJson, ToolError> + Send + Sync>;
+type ProbeScript = Box<dyn Fn(Call) -> Probe + Send + Sync>;
 
 /// A tool that answers as its script says.
 pub struct ScriptedTool {
     spec: ToolSpec,
     script: Script,
+    probe: Option<ProbeScript>,
     gate: Option<Gate>,
     calls: AtomicUsize,
     finished: AtomicUsize,
+    probes: AtomicUsize,
 }
 
 impl ScriptedTool {
@@ -72,8 +75,15 @@ impl ScriptedTool {
         spec: ToolSpec,
         script: impl Fn(Call) -> Result<RawJson, ToolError> + Send + Sync + 'static,
     ) -> Self {
-        let (calls, finished) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { spec, script: Box::new(script), gate: None, calls, finished }
+        Self {
+            spec,
+            script: Box::new(script),
+            probe: None,
+            gate: None,
+            calls: AtomicUsize::new(0),
+            finished: AtomicUsize::new(0),
+            probes: AtomicUsize::new(0),
+        }
     }
 
     /// Gives its arguments back.
@@ -87,6 +97,19 @@ impl ScriptedTool {
     pub fn held_at(mut self, gate: &Gate) -> Self {
         self.gate = Some(gate.clone());
         self
+    }
+
+    /// Probes are answered by `probe`; without one they are answered with Unknown.
+    #[must_use]
+    pub fn probed_by(mut self, probe: impl Fn(Call) -> Probe + Send + Sync + 'static) -> Self {
+        self.probe = Some(Box::new(probe));
+        self
+    }
+
+    /// Probes that were asked.
+    #[must_use]
+    pub fn probes(&self) -> usize {
+        self.probes.load(Ordering::SeqCst)
     }
 
     /// Calls that began.
@@ -117,6 +140,13 @@ impl Tool for ScriptedTool {
             self.finished.fetch_add(1, Ordering::SeqCst);
             outcome
         })
+    }
+
+    fn probe(&self, call: Call) -> BoxFuture<'_, Probe> {
+        self.probes.fetch_add(1, Ordering::SeqCst);
+        let answer = self.probe.as_ref().map(|probe| probe(call));
+        let unknown = || Probe::Unknown("the script has no probe".into());
+        Box::pin(std::future::ready(answer.unwrap_or_else(unknown)))
     }
 }
 

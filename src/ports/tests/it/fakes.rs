@@ -13,7 +13,7 @@ use callboard_ports::fakes::{
 use callboard_ports::inbox::{Committed, Inbox, InboxEvent, Joining};
 use callboard_ports::log::{AppendError, Log};
 use callboard_ports::placement::{Blocking, Placement};
-use callboard_ports::tool::{Call, Tool};
+use callboard_ports::tool::{Call, Probe, Tool};
 
 #[test]
 fn a_seed_reproduces_its_ids() {
@@ -119,4 +119,13 @@ async fn one_arbiter_runs_jobs_on_this_thread() {
             assert!(Inline.run(Box::new(|| {})).await);
         })
         .await;
+}
+
+#[tokio::test]
+async fn a_tool_is_probed_by_its_script() {
+    let call = Call { idempotency_key: "e".into(), attempt: 1, arguments: RawJson::null(), timeout_ms: 1 };
+    let tool = ScriptedTool::echo("echo").probed_by(|call| Probe::Done(call.arguments));
+    assert_eq!(tool.probe(call.clone()).await, Probe::Done(RawJson::null()));
+    assert_eq!((tool.probes(), tool.calls()), (1, 0));
+    assert!(matches!(ScriptedTool::echo("echo").probe(call).await, Probe::Unknown(_)));
 }

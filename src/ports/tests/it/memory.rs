@@ -1,11 +1,12 @@
-//! `MemoryLog` and `MemorySnapshots` under the contract suites.
+//! `MemoryLog`, `MemorySnapshots` and `MemoryInHand` under the contract suites.
 
 use std::sync::Arc;
 
 use callboard_ports::Topic;
 use callboard_ports::clock::Clock;
-use callboard_ports::contract::{self, LogHarness, SnapshotHarness};
+use callboard_ports::contract::{self, InHandHarness, LogHarness, SnapshotHarness};
 use callboard_ports::fakes::{MemoryLog, MemorySnapshots, TokioClock};
+use callboard_ports::in_hand::{InHand, MemoryInHand};
 use callboard_ports::inbox::Inbox;
 use callboard_ports::log::Log;
 use callboard_ports::snapshot::SnapshotStore;
@@ -67,4 +68,22 @@ impl SnapshotHarness for Snapshots {
 #[tokio::test]
 async fn memory_snapshots_keep_the_contract() {
     contract::snapshot::all(&Snapshots(MemorySnapshots::default())).await;
+}
+
+#[derive(Default)]
+struct Notes(Arc<MemoryInHand>);
+
+impl InHandHarness for Notes {
+    fn notes(&self) -> Arc<dyn InHand> {
+        self.0.clone()
+    }
+
+    fn crash(&self) {
+        self.0.crash();
+    }
+}
+
+#[tokio::test]
+async fn memory_notes_of_work_in_hand_keep_the_contract() {
+    contract::in_hand::all(&Notes::default()).await;
 }

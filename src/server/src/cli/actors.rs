@@ -1,34 +1,36 @@
 //! `callboard actors`: the tree of a running server, once or redrawn every second.
 
-use std::fmt::Write;
-use std::io::IsTerminal;
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::client::{Client, Request, block_on, say, say_json};
-use super::{ActorsArgs, Failure, Global, Outcome};
+use super::client::{Client, Request, block_on, say_json};
+use super::columns::cut;
+use super::screen::{Line, REDRAWN_EVERY, Screen, Tone};
+use super::{ActorOrder, ActorsArgs, Failure, Global, Outcome};
 
-/// Quick enough to see a restart, slow enough to read.
-const REDRAWN_EVERY: Duration = Duration::from_secs(1);
-/// ANSI: clear the screen, cursor to its first place.
-const CLEAR: &str = "\x1b[2J\x1b[H";
+/// Pictures for which a restart stays marked: long enough to be seen, gone before the next one matters.
+const MARKED_FOR: u32 = 5;
+/// What an actor has in hand is cut to this many characters; `--json` shows it whole.
+const WORK: usize = 60;
 
 pub fn run(global: &Global, args: &ActorsArgs) -> Outcome {
     let client = Client::new(global)?;
+    let (mut screen, mut marks) = (Screen::new(args.watch), Marks::default());
+    let mut show = |tree: &Value| {
+        if global.json { say_json(tree) } else { screen.draw(&picture(tree, args.sort, &mut marks)) }
+    };
     block_on(async {
         // Only a server that was there is waited for.
-        show(global, &read(&client).await?, args.watch)?;
-        if !args.watch {
-            return Ok(());
-        }
-        loop {
+        show(&read(&client).await?)?;
+        while args.watch {
             tokio::time::sleep(REDRAWN_EVERY).await;
             match read(&client).await {
-                Ok(tree) => show(global, &tree, true)?,
-                Err(failure) => eprintln!("{failure}"),
+                Ok(tree) => show(&tree)?,
+                Err(failure) => eprintln!("{failure}\r"),
             }
         }
+        Ok(())
     })
 }
 
@@ -36,35 +38,149 @@ async fn read(client: &Client) -> Result<Value, Failure> {
     client.json(Request::get("/admin/v1/actors")).await
 }
 
-fn show(global: &Global, tree: &Value, again: bool) -> Outcome {
-    if global.json {
-        return say_json(tree);
-    }
-    let mut text = String::new();
-    if again && std::io::stdout().is_terminal() {
-        text.push_str(CLEAR);
-    }
-    branch(tree, 0, &mut text);
-    say(text.trim_end())
+/// Restarts as they were in the picture before, so that new ones stand out.
+#[derive(Default)]
+struct Marks {
+    before: BTreeMap<String, (u64, u32)>,
 }
 
-fn branch(actor: &Value, depth: usize, text: &mut String) {
-    let path = actor["path"].as_str().unwrap_or("?");
-    let name = if depth == 0 { path } else { path.rsplit('/').next().unwrap_or(path) };
-    let mailbox = format!("{}/{}", actor["mailbox"]["depth"], actor["mailbox"]["capacity"]);
-    let restarts = match actor["restarts"].as_u64() {
-        Some(0) | None => String::new(),
-        Some(n) => format!("  restarts {n}"),
-    };
-    let _ = writeln!(
-        text,
-        "{:indent$}{name}  [{}] {}  mailbox {mailbox}{restarts}",
-        "",
-        actor["kind"].as_str().unwrap_or("?"),
-        actor["state"].as_str().unwrap_or("?"),
-        indent = depth * 2
-    );
-    for child in actor["children"].as_array().unwrap_or(&Vec::new()) {
-        branch(child, depth + 1, text);
+impl Marks {
+    /// Whether the actor was restarted a moment ago.
+    fn look(&mut self, path: &str, restarts: u64) -> bool {
+        let (known, left) = self.before.get(path).copied().unwrap_or((restarts, 0));
+        let left = if restarts > known { MARKED_FOR } else { left.saturating_sub(1) };
+        self.before.insert(path.to_owned(), (restarts, left));
+        left > 0
+    }
+}
+
+/// An actor of the tree.
+struct Actor<'a> {
+    depth: usize,
+    path: &'a str,
+    value: &'a Value,
+}
+
+impl Actor<'_> {
+    fn text(&self, name: &str) -> &str {
+        self.value[name].as_str().unwrap_or("?")
+    }
+
+    fn restarts(&self) -> u64 {
+        self.value["restarts"].as_u64().unwrap_or(0)
+    }
+
+    fn waiting(&self) -> u64 {
+        self.value["mailbox"]["depth"].as_u64().unwrap_or(0)
+    }
+
+    fn endings(&self) -> impl Iterator<Item = (&str, u64)> {
+        let endings = self.value["endings"].as_object().into_iter().flatten();
+        endings.map(|(ending, count)| (ending.as_str(), count.as_u64().unwrap_or(0)))
+    }
+
+    fn line(&self, as_tree: bool, marks: &mut Marks) -> Line {
+        let name = if as_tree && self.depth > 0 {
+            self.path.rsplit('/').next().unwrap_or(self.path)
+        } else {
+            self.path
+        };
+        let indent = if as_tree { self.depth * 2 } else { 0 };
+        let mailbox = format!("{}/{}", self.waiting(), self.value["mailbox"]["capacity"]);
+        let restarts = match self.restarts() {
+            0 => String::new(),
+            n => format!("  restarts {n} ({})", counted(self.endings())),
+        };
+        let work = match &self.value["work"] {
+            Value::Null => String::new(),
+            work => format!("  {}", cut(&work.to_string(), WORK)),
+        };
+        let (kind, state) = (self.text("kind"), self.text("state"));
+        let text = format!("{:indent$}{name}  [{kind}] {state}  mailbox {mailbox}{restarts}{work}", "");
+        let tone = match state {
+            _ if marks.look(self.path, self.restarts()) => Tone::Changed,
+            "silent" | "wedged" | "restarting" | "backing off" => Tone::Wrong,
+            _ => Tone::Plain,
+        };
+        Line { text, tone }
+    }
+}
+
+/// `panicked 2, killed 1`, the most frequent first.
+fn counted<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> String {
+    let mut all: Vec<(&str, u64)> = counts.collect();
+    all.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
+    let words: Vec<String> = all.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+}
+
+fn collect<'a>(value: &'a Value, depth: usize, into: &mut Vec<Actor<'a>>) {
+    into.push(Actor { depth, path: value["path"].as_str().unwrap_or("?"), value });
+    for child in value["children"].as_array().into_iter().flatten() {
+        collect(child, depth + 1, into);
+    }
+}
+
+fn picture(tree: &Value, order: ActorOrder, marks: &mut Marks) -> Vec<Line> {
+    let mut actors = Vec::new();
+    collect(tree, 0, &mut actors);
+    let mut endings: BTreeMap<&str, u64> = BTreeMap::new();
+    for (ending, count) in actors.iter().flat_map(Actor::endings) {
+        *endings.entry(ending).or_default() += count;
+    }
+    let restarts: u64 = actors.iter().map(Actor::restarts).sum();
+    let endings = counted(endings.into_iter());
+    let mut lines =
+        vec![Line::bold(format!("{} actors, {restarts} restarts; endings: {endings}", actors.len()))];
+    match order {
+        ActorOrder::Tree => {}
+        ActorOrder::Path => actors.sort_by_key(|actor| actor.path),
+        ActorOrder::Restarts => actors.sort_by_key(|actor| (std::cmp::Reverse(actor.restarts()), actor.path)),
+        ActorOrder::Mailbox => actors.sort_by_key(|actor| (std::cmp::Reverse(actor.waiting()), actor.path)),
+        ActorOrder::Kind => {
+            actors.sort_by(|a, b| (a.text("kind"), a.path).cmp(&(b.text("kind"), b.path)));
+        }
+    }
+    lines.extend(actors.iter().map(|actor| actor.line(order == ActorOrder::Tree, marks)));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{MARKED_FOR, Marks, Tone, picture};
+    use crate::cli::ActorOrder;
+
+    fn actor(path: &str, restarts: u64, depth: u64, children: Vec<Value>) -> Value {
+        let endings = if restarts > 0 { json!({ "panicked": restarts }) } else { json!({}) };
+        json!({ "path": path, "kind": "x", "state": "running", "restarts": restarts, "endings": endings,
+                "mailbox": { "depth": depth, "capacity": 64 }, "work": null, "children": children })
+    }
+
+    fn tree(restarts: u64) -> Value {
+        actor("/", 0, 0, vec![actor("/b", restarts, 1, vec![]), actor("/a", 1, 9, vec![])])
+    }
+
+    #[test]
+    fn restarts_stand_out_for_a_while() {
+        let mut marks = Marks::default();
+        let tone = |restarts, marks: &mut Marks| picture(&tree(restarts), ActorOrder::Tree, marks)[2].tone;
+        assert_eq!(tone(2, &mut marks), Tone::Plain, "what was so before anybody looked is no news");
+        assert_eq!(tone(3, &mut marks), Tone::Changed);
+        let shown = (0..MARKED_FOR).filter(|_| tone(3, &mut marks) == Tone::Changed).count();
+        assert_eq!(shown, MARKED_FOR as usize - 1);
+    }
+
+    #[test]
+    fn it_is_a_tree_or_the_most_telling_first() {
+        let of = |order| {
+            let lines = picture(&tree(2), order, &mut Marks::default());
+            assert_eq!(lines[0].text, "3 actors, 3 restarts; endings: panicked 3");
+            lines[1].text.split_whitespace().next().unwrap().to_owned()
+        };
+        assert_eq!(of(ActorOrder::Tree), "/");
+        assert_eq!(of(ActorOrder::Restarts), "/b");
+        assert_eq!(of(ActorOrder::Mailbox), "/a");
     }
 }

@@ -1,10 +1,12 @@
-//! What can be typed: the commands with their arguments, and which of them are settings.
+//! What can be typed: the commands with their arguments, and which of them are settings. Those that run an installation are in
+//! `operations`.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use figment::value::Value;
 
+use super::operations::{ActorsArgs, DlqCommand, EffectsCommand, RetryNowArgs, TurnsArgs};
 use crate::config::{Flag, Part};
 
 /// A durable runtime for tool-using LLM agents on Apache Kafka.
@@ -70,9 +72,16 @@ pub enum Command {
     /// Compare Kafka's topics with their declaration, or mend them
     #[command(subcommand)]
     Topics(TopicsCommand),
-    /// Look at records that were given up
+    /// Look at records that were given up, and append them again
     #[command(subcommand)]
     Dlq(DlqCommand),
+    /// Show what is open, in doubt or old
+    Turns(TurnsArgs),
+    /// Steps whose outcome nobody knows
+    #[command(subcommand)]
+    Effects(EffectsCommand),
+    /// Start a step that waits in back-off at once
+    RetryNow(RetryNowArgs),
     /// Cancel a conversation's newest turn
     Cancel(CancelArgs),
     /// Clear the context of a conversation's later turns
@@ -182,13 +191,6 @@ pub struct VerifyArgs {
     pub id: Option<String>,
 }
 
-#[derive(Debug, Args)]
-pub struct ActorsArgs {
-    /// Draw it again every second
-    #[arg(long)]
-    pub watch: bool,
-}
-
 #[derive(Debug, Subcommand)]
 pub enum HistoryCommand {
     /// Print a conversation
@@ -203,17 +205,6 @@ pub enum TopicsCommand {
     Diff,
     /// Create what is missing and mend what can be mended
     Apply,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum DlqCommand {
-    /// One line each
-    List,
-    /// One dead letter whole
-    Show {
-        /// TOPIC:PARTITION:OFFSET of the original
-        id: String,
-    },
 }
 
 #[derive(Debug, Args)]

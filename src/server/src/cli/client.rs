@@ -133,7 +133,9 @@ impl Client {
             return Ok(response);
         }
         let problem: Value = response.json().await.unwrap_or_default();
-        let words = problem["detail"].as_str().or(problem["title"].as_str()).unwrap_or("no reason was given");
+        let said = problem["detail"].as_str().or(problem["title"].as_str());
+        // Of a server that is not ready.
+        let words = said.or(problem["waiting_for"][0].as_str()).unwrap_or("no reason was given");
         let words = format!("{words} ({})", status.as_u16());
         Err(match status {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
@@ -171,6 +173,67 @@ impl Client {
     /// As [`Client::wanted`]; also when the answer is no JSON.
     pub async fn json(&self, request: Request<'_>) -> Result<Value, Failure> {
         self.attempt(request).await.map_err(Miss::into_failure)
+    }
+}
+
+/// Tries of one request that a server could not take at the moment, a second apart: a restart takes no longer.
+const TRIES: u32 = 15;
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
+
+impl Client {
+    /// Sends, again while the server goes away or cannot take it now. Only for what may be said twice.
+    ///
+    /// # Errors
+    /// As [`Client::json`]; the last one.
+    pub async fn insisting<'a>(&self, request: impl Fn() -> Request<'a>) -> Result<Value, Failure> {
+        for _ in 1..TRIES {
+            match self.attempt(request()).await {
+                Err(Miss::Passing(_)) => tokio::time::sleep(BETWEEN_TRIES).await,
+                other => return other.map_err(Miss::into_failure),
+            }
+        }
+        self.json(request()).await
+    }
+
+    /// The items of a list, page by page, at most `limit`; `path` has a query already. `look` sees every page.
+    ///
+    /// # Errors
+    /// As [`Client::json`].
+    pub async fn pages(
+        &self,
+        path: &str,
+        items: &str,
+        limit: usize,
+        mut look: impl FnMut(&Value),
+    ) -> Result<Vec<Value>, Failure> {
+        let mut all = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = self.json(Request::get(&format!("{path}&cursor={}", segment(&cursor)))).await?;
+            look(&page);
+            let room = limit - all.len();
+            all.extend(page[items].as_array().into_iter().flatten().take(room).cloned());
+            match page["next_cursor"].as_str() {
+                Some(next) if all.len() < limit => next.clone_into(&mut cursor),
+                _ => return Ok(all),
+            }
+        }
+    }
+
+    /// As [`Client::pages`]; says where the server does not see everything.
+    ///
+    /// # Errors
+    /// As [`Client::json`].
+    pub async fn all(&self, path: &str, items: &str, limit: usize) -> Result<Vec<Value>, Failure> {
+        let mut missing = Value::Null;
+        let found = self
+            .pages(path, items, limit, |page| page["missing_partitions"].clone_into(&mut missing))
+            .await?;
+        let missing: Vec<String> = missing.as_array().into_iter().flatten().map(Value::to_string).collect();
+        if !missing.is_empty() {
+            eprintln!("(not served there, or not yet: partitions {})\r", missing.join(", "));
+        }
+        Ok(found)
     }
 }
 

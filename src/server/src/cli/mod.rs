@@ -7,26 +7,35 @@ mod arguments;
 mod ask;
 mod chat;
 pub(crate) mod client;
+mod columns;
 mod config_show;
 mod conversation;
 mod demo;
 mod dlq;
 mod doctor;
+mod effects;
 mod events;
 mod exit;
 mod history;
 mod inspect;
+mod operations;
 mod plan_table;
 mod replay;
+mod screen;
 mod topics;
+mod turns;
 mod verify;
 
 pub use arguments::{
-    ActorsArgs, AskArgs, CancelArgs, ChatArgs, Cli, Command, ConfigCommand, DlqCommand, DoctorArgs,
-    EventsArgs, Global, HistoryCommand, InspectArgs, OneConversation, PlanFormat, ServeArgs, TopicsCommand,
-    VerifyArgs, WorkerArgs, with_default_command,
+    AskArgs, CancelArgs, ChatArgs, Cli, Command, ConfigCommand, DoctorArgs, EventsArgs, Global,
+    HistoryCommand, InspectArgs, OneConversation, PlanFormat, ServeArgs, TopicsCommand, VerifyArgs,
+    WorkerArgs, with_default_command,
 };
 pub use exit::{Failure, Outcome, finish};
+pub use operations::{
+    ActorOrder, ActorsArgs, DlqCommand, EffectsCommand, Letters, Rate, RedriveArgs, RetryNowArgs, SettleArgs,
+    TurnsArgs,
+};
 
 /// Runs the command that was typed.
 pub fn run(cli: &Cli) -> Outcome {
@@ -44,6 +53,9 @@ pub fn run(cli: &Cli) -> Outcome {
         Command::Actors(args) => actors::run(global, args),
         Command::Topics(command) => topics::run(global, *command),
         Command::Dlq(command) => dlq::run(global, command),
+        Command::Turns(args) => turns::run(global, args),
+        Command::Effects(command) => effects::run(global, command),
+        Command::RetryNow(args) => effects::retry_now(global, args),
         Command::Cancel(args) => conversation::cancel(global, args),
         Command::Reset(args) => conversation::reset(global, args),
         Command::Demo(args) => demo::run(global, args),

@@ -1,8 +1,8 @@
 //! A plan for the terminal.
 
-use std::fmt::Write;
-
 use serde_json::Value;
+
+use super::columns::{cell, columns, text};
 
 /// Arguments and results are cut to this many characters; `--json` shows them whole.
 const CELL: usize = 60;
@@ -15,7 +15,7 @@ pub fn table(plan: &Value) -> String {
         (Some(provider), None) => format!(", planned by {provider}"),
         _ => String::new(),
     };
-    let mut out =
+    let out =
         format!("turn {} version {}: {}{planner}\n", plan["turn"], plan["version"], text(&plan["status"]));
     let empty = Vec::new();
     let steps = plan["steps"].as_array().unwrap_or(&empty);
@@ -32,35 +32,12 @@ pub fn table(plan: &Value) -> String {
             text(&step["status"]),
             text(&step["attempts"]),
             after,
-            cell(&step["arguments"]),
-            cell(result),
+            cell(&step["arguments"], CELL),
+            cell(result, CELL),
         ]);
     }
     if steps.is_empty() {
         return out + "no steps";
     }
-    let widths: Vec<usize> =
-        (0..7).map(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0)).collect();
-    for row in &rows {
-        for (text, width) in row.iter().zip(&widths) {
-            let _ = write!(out, "{text:width$}  ");
-        }
-        out.truncate(out.trim_end().len());
-        out.push('\n');
-    }
-    out.truncate(out.trim_end().len());
-    out
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-fn cell(value: &Value) -> String {
-    let text = text(value).replace(['\n', '\r', '\t'], " ");
-    if text.chars().count() <= CELL { text } else { text.chars().take(CELL - 1).chain(['…']).collect() }
+    out + &columns(&rows)
 }

@@ -65,9 +65,18 @@ pub const KEYS: &[Key] = &[
     key("tools.weather.geocoding_url", Kind::Text),
     key("tools.weather.api_key", Kind::Secret),
     key("tools.exchange.base_url", Kind::Text),
+    key("tools.webhook.allow", Kind::List),
+    key("tools.deposit.base_url", Kind::Text),
+    key("tools.deposit.allow", Kind::List),
     key("turns.planning_timeout_ms", Kind::Number),
     key("turns.synthesis_timeout_ms", Kind::Number),
     key("turns.turn_timeout_ms", Kind::Number),
+    key("limits.commands_in_flight", Kind::Number),
+    key("limits.requests_in_flight", Kind::Number),
+    key("limits.crashes_per_invocation", Kind::Number),
+    key("limits.claim_ms", Kind::Number),
+    key("limits.breaker_failures", Kind::Number),
+    key("limits.breaker_pause_ms", Kind::Number),
     key("limits.workers_per_pool", Kind::Number),
     key("limits.synthesis_workers", Kind::Number),
     key("limits.planner_calls", Kind::Number),
@@ -114,7 +123,7 @@ pub fn is_later(path: &[String]) -> bool {
     matches!(
         path.as_slice(),
         ["agents" | "mcp", ..]
-            | ["tools", "webhook" | "http_get", ..]
+            | ["tools", "http_get", ..]
             | ["tools", _, "run" | "url" | "schema" | "effect" | "approval", ..]
     )
 }
@@ -172,7 +181,7 @@ mod tests {
 
     #[test]
     fn keys_of_later_builds_are_told_from_misspelt_ones() {
-        for later in ["agents.default.tools", "mcp.files.command", "tools.webhook.allow", "tools.math.run"] {
+        for later in ["agents.default.tools", "mcp.files.command", "tools.http_get.allow", "tools.math.run"] {
             assert!(is_later(&path(later)), "{later}");
         }
         for other in ["tools.math.timeout", "agent.default.tools", "tools.weather.base_url"] {

@@ -310,6 +310,18 @@ impl Default for TurnSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitSettings {
+    /// Commands of one partition taken and not yet done.
+    pub commands_in_flight: Option<NonZero<usize>>,
+    /// Requests of one partition that a pool has taken and not yet answered.
+    pub requests_in_flight: Option<NonZero<usize>>,
+    /// Crashes with the same invocation in hand before it is poison.
+    pub crashes_per_invocation: Option<NonZero<u32>>,
+    /// An effect is started within this of its reservation, or not at all.
+    pub claim_ms: Option<NonZero<u64>>,
+    /// Failures in a row that open a tool's circuit breaker…
+    pub breaker_failures: Option<NonZero<u32>>,
+    /// …for this long at first.
+    pub breaker_pause_ms: Option<NonZero<u64>>,
     /// Invocations at once in one pool on one arbiter.
     pub workers_per_pool: Option<NonZero<usize>>,
     /// Answers written at once.

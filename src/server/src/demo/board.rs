@@ -13,7 +13,7 @@ use super::stage::{Stage, Wanted, address_near};
 use crate::cli::{Failure, Outcome};
 
 /// Half of a deposit: slow enough that a person can click in the middle of one.
-const SLOW: Duration = Duration::from_millis(1_200);
+const SLOW: Duration = Duration::from_millis(900);
 /// The usual port of `callboard serve`, when it is free.
 const USUAL_PORT: u16 = 8080;
 /// Between two looks whether the server still runs: nobody sees less than this.
@@ -92,8 +92,12 @@ fn show(url: &str) {
     } else {
         return;
     };
-    let started =
-        Command::new(program).arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let started = Command::new(program)
+        .arg(url)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
     if let Ok(mut browser) = started {
         // Only so that its process id is freed when it ends.
         std::thread::spawn(move || browser.wait());

@@ -27,8 +27,7 @@ pub fn repeat_everything(bootstrap: &str, prefix: &str) -> Result<usize, Failure
             if count == 0 {
                 continue;
             }
-            let records =
-                probe.consume(&name, partition, start, count, READ_WITHIN).map_err(Failure::job)?;
+            let records = probe.consume(&name, partition, start, count, READ_WITHIN).map_err(Failure::job)?;
             for record in &records {
                 let headers: Vec<(&str, &[u8])> =
                     record.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();

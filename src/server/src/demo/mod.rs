@@ -1,7 +1,7 @@
 //! `callboard demo`: kills things while a plan runs, and shows that the plan goes on.
 //!
 //! `stage` sets up what a demo runs on (the server is a `child` of this process), `play` is one run with its eyes and
-//! hands, `scenes` says what is killed when, `narrator` tells it, `verdict` judges it. `board` is the demo with a page
+//! hands, `scenes` says what is killed when (found in the `tree`), `narrator` tells it, `verdict` judges it. `board` is the demo with a page
 //! to click on. Nothing here knows the inside of the server: it is asked over HTTP, and the effects are counted by a
 //! service outside (`callboard_testkit::stubs::Counter`).
 
@@ -13,6 +13,7 @@ mod narrator;
 mod play;
 mod scenes;
 mod stage;
+mod tree;
 mod verdict;
 
 use std::net::SocketAddr;

@@ -74,17 +74,18 @@ impl Narrator {
         }
     }
 
-    /// Something happened. `label` is one word: `start`, `ask`, `log`, `KILL`, `gone`, `back`.
+    /// Something happened. `label` is one word: `start`, `ask`, `log`, `KILL`, `again`, `gone`, `wait`, `back`.
     pub fn tell(&mut self, label: &str, words: &str) {
         let seconds = self.seconds();
         let line = match self.shape {
             Shape::Json => {
-                json!({"event": label.to_ascii_lowercase(), "at_s": rounded(seconds), "text": words}).to_string()
+                json!({"event": label.to_ascii_lowercase(), "at_s": rounded(seconds), "text": words})
+                    .to_string()
             }
             Shape::Plain => format!("{seconds:>6.1} s  {label:<6} {words}"),
             Shape::Terminal => {
                 let colour = match label {
-                    "KILL" | "gone" => RED,
+                    "KILL" | "again" | "gone" | "wait" => RED,
                     "back" => GREEN,
                     "log" => DIM,
                     _ => BLUE,
@@ -123,8 +124,10 @@ impl Narrator {
         }
     }
 
-    /// The last line.
+    /// The last line; the plan stays above it.
     pub fn verdict(&mut self, verdict: &Verdict) {
+        self.plan.clear();
+        self.drawn_lines = 0;
         let seconds = self.seconds();
         let line = match self.shape {
             Shape::Json => json!({
@@ -170,7 +173,8 @@ impl Narrator {
                 "in_doubt" => ("?", RED),
                 _ => ("·", DIM),
             };
-            let tries = if step.attempts > 1 { format!(", attempt {}", step.attempts) } else { String::new() };
+            let tries =
+                if step.attempts > 1 { format!(", attempt {}", step.attempts) } else { String::new() };
             let _ = writeln!(
                 out,
                 "          {colour}{mark} {:<12} {:<9}{OFF}{tries} {DIM}executed {}×{OFF}",

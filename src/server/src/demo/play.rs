@@ -1,6 +1,7 @@
 //! One run of a demo: asks the question, looks at plan, log and counter until something is so, strikes, and gathers
 //! the facts for the verdict. The demos themselves are in [`super::scenes`].
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use callboard_testkit::unique_name;
@@ -37,7 +38,8 @@ pub struct Play {
     plan: Value,
     /// Offset of the newest record that was told.
     seen: Option<u64>,
-    terminal_events: usize,
+    /// Ids of the terminal events in the log: a copy of one is not another.
+    terminal_events: BTreeSet<String>,
     was_up: bool,
     done_to_it: Vec<String>,
 }
@@ -52,7 +54,7 @@ impl Play {
             key: unique_name("question"),
             plan: Value::Null,
             seen: None,
-            terminal_events: 0,
+            terminal_events: BTreeSet::new(),
             was_up: true,
             done_to_it: Vec::new(),
         }
@@ -61,8 +63,7 @@ impl Play {
     /// The question as a request; every time the same.
     #[must_use]
     pub fn request(&self) -> Request<'static> {
-        let message = question(&self.stage.counter.url());
-        let body = json!({ "message": message, "conversation_id": self.conversation });
+        let body = json!({ "message": question(), "conversation_id": self.conversation });
         Request::post("/v1/chat", body)
             .header("Idempotency-Key", self.key.clone())
             .header("Prefer", "respond-async".to_owned())
@@ -73,7 +74,8 @@ impl Play {
     /// # Errors
     /// When it is not accepted.
     pub async fn ask(&mut self) -> Result<Value, Failure> {
-        self.narrator.tell("ask", &question(&self.stage.counter.url()).replace(" then ", ", then "));
+        let words = format!("“{}”", question());
+        self.narrator.tell("ask", &words);
         self.stage.child.send(self.request(), ACCEPTED_WITHIN).await.map_err(Miss::into_failure)
     }
 
@@ -103,7 +105,8 @@ impl Play {
             return (step.status == "running").then_some(Moment::Executed);
         }
         let sent = self.stage.counter.requests().iter().any(|request| {
-            request.method == "PUT" && request.path.ends_with(step.effect_id.rsplit(':').next().unwrap_or("?"))
+            request.method == "PUT"
+                && request.path.ends_with(step.effect_id.rsplit(':').next().unwrap_or("?"))
         });
         (sent && self.stage.counter.in_flight() > 0).then_some(Moment::Sent)
     }
@@ -120,7 +123,8 @@ impl Play {
             Err(miss) => {
                 if std::mem::take(&mut self.was_up) {
                     let words = miss.into_failure().to_string();
-                    self.narrator.tell("gone", &words);
+                    let label = if self.stage.child.is_running() { "wait" } else { "gone" };
+                    self.narrator.tell(label, &words);
                 }
             }
         }
@@ -140,7 +144,7 @@ impl Play {
         self.seen = Some(offset);
         let kind = record["type"].as_str().unwrap_or("(unreadable)");
         if matches!(kind, "FinalAnswerSynthesized" | "PlanFailed" | "PlanCancelled") {
-            self.terminal_events += 1;
+            self.terminal_events.insert(record["id"].as_str().unwrap_or_default().to_owned());
         }
         let words = summary(kind, &record["payload"]);
         self.narrator.tell("log", &format!("#{offset} {kind}{words}"));
@@ -175,16 +179,36 @@ impl Play {
             }
             if began.elapsed() > PATIENCE {
                 let tail = self.stage.child.last_words();
-                let words = format!("gave up after {PATIENCE:?} of waiting until {what}; the server said last:\n{tail}");
+                let words = format!(
+                    "gave up after {PATIENCE:?} of waiting until {what}; the server said last:\n{tail}"
+                );
                 return Err(Failure::job(words));
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
-    /// Says what is done to it, and counts it for the verdict.
-    pub fn strike(&mut self, words: &str) {
-        self.narrator.tell("KILL", words);
+    /// Runs something that blocks, and looks meanwhile.
+    ///
+    /// # Errors
+    /// What it fails with.
+    pub async fn meanwhile<T: Send + 'static>(
+        &mut self,
+        job: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let mut running = tokio::task::spawn_blocking(job);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut running => return done.map_err(Failure::job)?,
+                () = tokio::time::sleep(LOOK_EVERY) => self.look().await,
+            }
+        }
+    }
+
+    /// Says what is done to it, and counts it for the verdict. `label` is one word, as for the narrator.
+    pub fn strike(&mut self, label: &str, words: &str) {
+        self.narrator.tell(label, words);
         self.done_to_it.push(words.to_owned());
     }
 
@@ -193,7 +217,7 @@ impl Play {
     /// # Errors
     /// When it does not come back.
     pub async fn kill_process(&mut self, why: &str) -> Result<(), Failure> {
-        self.strike(&format!("SIGKILL to process {}: {why}", self.stage.child.pid()));
+        self.strike("KILL", &format!("SIGKILL to process {}: {why}", self.stage.child.pid()));
         self.stage.child.sigkill()?;
         self.was_up = false;
         self.restart().await
@@ -207,7 +231,8 @@ impl Play {
         self.stage.child.again()?;
         let after = self.stage.child.ready().await?;
         let (pid, seconds) = (self.stage.child.pid(), after.as_secs_f64());
-        self.narrator.tell("back", &format!("process {pid} serves, {seconds:.1} s after its start; it read the log"));
+        self.narrator
+            .tell("back", &format!("process {pid} serves, {seconds:.1} s after its start; it read the log"));
         Ok(())
     }
 
@@ -216,7 +241,7 @@ impl Play {
     /// # Errors
     /// When there is no such actor, or the server does not say so.
     pub async fn kill_actor(&mut self, path: &str, how: &str, why: &str) -> Result<(), Failure> {
-        self.strike(&format!("{how} {path}: {why}"));
+        self.strike("KILL", &format!("{how} {path}: {why}"));
         let request = Request::post("/admin/v1/actors/kill", json!({ "path": path, "how": how }));
         self.stage.child.send(request, ACCEPTED_WITHIN).await.map(drop).map_err(Miss::into_failure)
     }
@@ -242,7 +267,7 @@ impl Play {
             turns: history["turns"].as_array().map_or(0, Vec::len),
             steps: self.steps(),
             executions: self.stage.counter.counts(),
-            answers: self.terminal_events,
+            answers: self.terminal_events.len(),
             replay_equal: replay.ok().and_then(|replay| replay["equal"].as_bool()),
             done_to_it: self.done_to_it.clone(),
             done_expected,
@@ -260,6 +285,7 @@ fn summary(kind: &str, payload: &Value) -> String {
         }
         "ToolInvocationResulted" => {
             let outcome = match payload["outcome"]["error"]["kind"].as_str() {
+                Some("not_done") => "was not done, says the service: it may be made again".to_owned(),
                 Some(kind) => format!("error {kind}"),
                 None => "ok".to_owned(),
             };

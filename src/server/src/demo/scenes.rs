@@ -1,10 +1,11 @@
 //! The demos: what is killed at which moment. Each waits for its moment, strikes, and leaves the rest to the log.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::play::{Moment, Play};
+use super::tree::{Target, actor_at, busy_worker};
 use crate::cli::Failure;
 use crate::cli::client::Miss;
 
@@ -27,10 +28,13 @@ pub async fn worker_crash(play: &mut Play) -> Result<usize, Failure> {
             continue;
         }
         let tree = play.actors().await?;
-        let Some(worker) = busy_worker(&tree, &play.conversation) else { continue };
+        let Some(worker) = busy_worker(&tree, &play.conversation) else {
+            play.narrator.tell("miss", "no worker has a call of this conversation in hand any more");
+            continue;
+        };
         let path = worker["path"].as_str().unwrap_or_default().to_owned();
         play.kill_actor(&path, "panic", &words(step, moment)).await?;
-        tell_restart(play, &path).await;
+        tell_restart(play, &path, &tree).await;
     }
     Ok(2)
 }
@@ -47,10 +51,13 @@ pub async fn supervisor_crash(play: &mut Play) -> Result<usize, Failure> {
             continue;
         }
         let tree = play.actors().await?;
-        let Some(path) = target.find(&tree, &play.conversation) else { continue };
+        let Some(path) = target.find(&tree, &play.conversation) else {
+            play.narrator.tell("miss", &format!("{} is not in the tree now", target.words()));
+            continue;
+        };
         let how = if target == Target::Host { "abort" } else { "panic" };
         play.kill_actor(&path, how, &format!("{}, and {}", target.words(), words(step, moment))).await?;
-        tell_restart(play, &path).await;
+        tell_restart(play, &path, &tree).await;
     }
     Ok(3)
 }
@@ -70,25 +77,26 @@ pub async fn process_crash(play: &mut Play) -> Result<usize, Failure> {
 pub async fn broker_crash(play: &mut Play) -> Result<usize, Failure> {
     play.ask().await?;
     if await_moment(play, 2, Moment::Sent).await? {
-        let Some(cluster) = &play.stage.cluster else {
+        let Some(cluster) = play.stage.cluster.clone() else {
             return Err(Failure::usage("broker-crash kills the broker, so it needs one of its own"));
         };
         let pid = cluster.broker_pid(0);
         cluster.kill_broker(0).map_err(Failure::job)?;
-        play.strike(&format!("SIGKILL to the Kafka broker, process {pid}: {}", words(2, Moment::Sent)));
-        let away = std::time::Instant::now();
-        while away.elapsed() < BROKER_AWAY {
+        let killed = Instant::now();
+        play.strike(
+            "KILL",
+            &format!("SIGKILL to the Kafka broker, process {pid}: {}", words(2, Moment::Sent)),
+        );
+        while killed.elapsed() < BROKER_AWAY {
             play.look().await;
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         if let Err(miss) = play.stage.child.get("/readyz").await {
-            play.narrator.tell("gone", &format!("the server is up and says: {}", miss.into_failure()));
+            play.narrator.tell("wait", &format!("the server is up and says: {}", miss.into_failure()));
         }
-        if let Some(cluster) = &play.stage.cluster {
-            cluster.restart_broker(0).map_err(Failure::job)?;
-        }
-        let words = format!("the broker serves again, {:.1} s after it was killed", away.elapsed().as_secs_f64());
-        play.narrator.tell("back", &words);
+        play.meanwhile(move || cluster.restart_broker(0).map_err(Failure::job)).await?;
+        let after = killed.elapsed().as_secs_f64();
+        play.narrator.tell("back", &format!("the broker serves again, {after:.1} s after it was killed"));
     }
     Ok(1)
 }
@@ -96,15 +104,17 @@ pub async fn broker_crash(play: &mut Play) -> Result<usize, Failure> {
 /// Says everything twice: the question, and by a killed process the requests that it had taken; on Kafka every record.
 pub async fn duplicates(play: &mut Play) -> Result<usize, Failure> {
     let first = play.ask().await?;
-    let again: Vec<_> = (0..SAME_QUESTION).map(|_| play.stage.child.send(play.request(), ACCEPTED_WITHIN)).collect();
+    let again: Vec<_> =
+        (0..SAME_QUESTION).map(|_| play.stage.child.send(play.request(), ACCEPTED_WITHIN)).collect();
     let answers = futures_util::future::join_all(again).await;
     let mut same = 0;
     for answer in answers {
         let answer = answer.map_err(Miss::into_failure)?;
         same += usize::from(answer["command_id"] == first["command_id"]);
     }
-    let question = format!("the same question {SAME_QUESTION} times more, same Idempotency-Key: {same} joined its turn");
-    play.strike(&question);
+    let question =
+        format!("the same question {SAME_QUESTION} times more, same Idempotency-Key: {same} joined its turn");
+    play.strike("again", &question);
     if same != SAME_QUESTION {
         return Err(Failure::job(format!("{} questions made turns of their own", SAME_QUESTION - same)));
     }
@@ -113,18 +123,22 @@ pub async fn duplicates(play: &mut Play) -> Result<usize, Failure> {
         play.kill_process(&format!("its request comes again; {}", words(2, Moment::Executed))).await?;
     }
     #[cfg(feature = "kafka")]
-    if let Some(cluster) = &play.stage.cluster {
+    if let Some(brokers) = play.stage.brokers.clone() {
         blows += 1;
-        let (bootstrap, prefix) = (cluster.bootstrap(), play.stage.prefix.clone());
-        if await_moment(play, 4, Moment::Sent).await? {
-            let repeated = super::foreign::repeat_everything(&bootstrap, &prefix)?;
-            play.strike(&format!("a foreign client produces every record again: {repeated} of them"));
+        if await_moment(play, 3, Moment::Sent).await? {
+            let prefix = play.stage.prefix.clone();
+            let repeat = move || super::foreign::repeat_everything(&brokers, &prefix);
+            let repeated = play.meanwhile(repeat).await?;
+            play.strike(
+                "again",
+                &format!("a foreign client produced {repeated} records a second time, as they were"),
+            );
         }
     }
     play.until("the turn ends", Play::turn_ended).await?;
     let late = play.stage.child.send(play.request(), ACCEPTED_WITHIN).await.map_err(Miss::into_failure)?;
     let words = format!("once more after the end: the same turn {}, {}", late["turn"], late["status"]);
-    play.strike(&words);
+    play.strike("again", &words);
     blows += 1;
     Ok(blows)
 }
@@ -142,69 +156,20 @@ fn words(step: usize, moment: Moment) -> String {
     }
 }
 
-/// A supervisor of the tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Target {
-    Pool,
-    Host,
-    Bridge,
-}
-
-impl Target {
-    fn words(self) -> &'static str {
-        match self {
-            Self::Pool => "the tool pool with all its workers",
-            Self::Host => "the partition host with its conversations",
-            Self::Bridge => "the Kafka bridge with all partitions",
-        }
-    }
-
-    /// Its path, near the conversation.
-    fn find(self, tree: &Value, conversation: &str) -> Option<String> {
-        let children = |actor: &Value| actor["children"].as_array().cloned().unwrap_or_default();
-        let path = |actor: &Value| actor["path"].as_str().map(str::to_owned);
-        if self == Self::Pool {
-            return path(&busy_worker(tree, conversation)?)?.rsplit_once('/').map(|(pool, _)| pool.to_owned());
-        }
-        let bridges = children(tree).into_iter().filter(|actor| actor["kind"] == "bridge");
-        let ending = format!("/{conversation}");
-        let hosts = |actor: &Value| {
-            children(actor).iter().any(|c| c["path"].as_str().is_some_and(|p| p.ends_with(&ending)))
-        };
-        for bridge in bridges {
-            if let Some(host) = children(&bridge).iter().find(|host| hosts(host)) {
-                return path(if self == Self::Host { host } else { &bridge });
-            }
-        }
-        None
-    }
-}
-
-/// The worker that has something of this conversation in hand.
-fn busy_worker(tree: &Value, conversation: &str) -> Option<Value> {
-    let job = tree["work"]["job"].as_str().unwrap_or_default();
-    if tree["kind"] == "worker" && job.starts_with(conversation) {
-        return Some(tree.clone());
-    }
-    tree["children"].as_array()?.iter().find_map(|child| busy_worker(child, conversation))
-}
-
-/// The actor at `path`.
-fn at<'t>(tree: &'t Value, path: &str) -> Option<&'t Value> {
-    if tree["path"] == path {
-        return Some(tree);
-    }
-    tree["children"].as_array()?.iter().find_map(|child| at(child, path))
-}
-
 /// Waits until the tree shows the restart, and says so.
-async fn tell_restart(play: &mut Play, path: &str) {
+async fn tell_restart(play: &mut Play, path: &str, before: &Value) {
+    let restarts =
+        |tree: &Value| actor_at(tree, path).and_then(|actor| actor["endings"].as_object()).map_or(0, ended);
+    let known = restarts(before);
     for _ in 0..RESTARTED_LOOKS {
         if let Ok(tree) = play.actors().await
-            && let Some(actor) = at(&tree, path)
-            && actor["restarts"].as_u64().unwrap_or(0) > 0
+            && let Some(actor) = actor_at(&tree, path)
+            && restarts(&tree) > known
         {
-            let words = format!("{path} was started again: restarts {}, endings {}", actor["restarts"], actor["endings"]);
+            let words = format!(
+                "{path} was started again: restarts {}, endings {}",
+                actor["restarts"], actor["endings"]
+            );
             play.narrator.tell("back", &words);
             return;
         }
@@ -212,4 +177,9 @@ async fn tell_restart(play: &mut Play, path: &str) {
         tokio::time::sleep(LOOK_AGAIN).await;
     }
     play.narrator.tell("gone", &format!("{path} is not back yet"));
+}
+
+/// How often an actor has ended, in whatever way.
+fn ended(endings: &serde_json::Map<String, Value>) -> u64 {
+    endings.values().filter_map(Value::as_u64).sum()
 }

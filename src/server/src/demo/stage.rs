@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use callboard_testkit::kafka::{Cluster, ClusterOptions};
@@ -18,8 +19,12 @@ use crate::cli::Failure;
 
 /// Steps of a demo's plan: enough to kill in the middle of more than one.
 pub const STEPS: usize = 5;
-/// A call that was cut off is looked into this long after the last moment at which it could have been started.
-const TOOL_TIMEOUT_MS: u64 = 2_000;
+/// Twice what a deposit takes. A call that was cut off is looked into this long after the last moment at which it
+/// could have been started, so that a short time here is a short pause after a kill.
+const TOOL_TIMEOUT_MS: u64 = 3_000;
+/// A call starts within this of its reservation in the ledger, or never; here that takes milliseconds. It is waited for
+/// too before a call that was cut off is looked into.
+const CLAIM_MS: u64 = 2_000;
 /// What a person's own settings are called; a demo wants none of them.
 const SETTINGS: [&str; 7] = [
     "KAFKA_BROKERS",
@@ -57,7 +62,9 @@ pub struct Wanted {
 pub struct Stage {
     pub child: Child,
     pub counter: Counter,
-    pub cluster: Option<Cluster>,
+    pub cluster: Option<Arc<Cluster>>,
+    /// Where Kafka is, when it carries the topics.
+    pub brokers: Option<String>,
     /// Before every topic, on Kafka.
     pub prefix: String,
     /// After the others: they write to it until they are gone.
@@ -83,7 +90,7 @@ impl Stage {
             narrator.tell("start", "Apache Kafka, one broker …");
             Cluster::start(ClusterOptions::default()).map_err(Failure::job)
         });
-        let cluster = cluster.transpose()?;
+        let cluster = cluster.transpose()?.map(Arc::new);
         let prefix = unique_name("demo") + ".";
         let brokers = match (&wanted.log, &cluster) {
             (LogChoice::Brokers(list), _) => Some(list.clone()),
@@ -91,7 +98,8 @@ impl Stage {
             _ => None,
         };
         let address = wanted.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
-        let config = config(&counter, brokers.as_deref().map(|list| (list, prefix.as_str())), wanted.with_page);
+        let config =
+            config(&counter, brokers.as_deref().map(|list| (list, prefix.as_str())), wanted.with_page);
         let launch = launch(&folder, &config, address)?;
         let child = Child::start(launch, address)?;
         let log = match &brokers {
@@ -100,7 +108,7 @@ impl Stage {
         };
         let (pid, url) = (child.pid(), child.url().to_owned());
         narrator.tell("start", &format!("`callboard serve` is process {pid} at {url}, {log}"));
-        Ok(Self { child, counter, cluster, prefix, _folder: folder })
+        Ok(Self { child, counter, cluster, brokers, prefix, _folder: folder })
     }
 
     /// Ends the server in order, then everything else.
@@ -112,8 +120,8 @@ impl Stage {
 
 /// The question: its plan is [`STEPS`] deposits, one after the other.
 #[must_use]
-pub fn question(counter_url: &str) -> String {
-    let steps: Vec<String> = (1..=STEPS).map(|n| format!("deposit coin {n} at {counter_url}")).collect();
+pub fn question() -> String {
+    let steps: Vec<String> = (1..=STEPS).map(|n| format!("deposit coin {n}")).collect();
     steps.join(" then ")
 }
 
@@ -131,8 +139,8 @@ pub fn address_near(preferred: u16) -> SocketAddr {
 fn config(counter: &Counter, kafka: Option<(&str, &str)>, with_page: bool) -> String {
     let url = counter.url();
     let mut text = format!(
-        "planner.order = [\"builtin\"]\n\n\
-         [tools.deposit]\nbase_url = {url:?}\nallow = [{url:?}]\ntimeout_ms = {TOOL_TIMEOUT_MS}\n"
+        "planner.order = [\"builtin\"]\nlimits.claim_ms = {CLAIM_MS}\n\n\
+         [tools.deposit]\nbase_url = {url:?}\ntimeout_ms = {TOOL_TIMEOUT_MS}\n"
     );
     if let Some((brokers, prefix)) = kafka {
         // Everything is written before it can be lost, and a demo is one broker or somebody's own.
@@ -142,7 +150,7 @@ fn config(counter: &Counter, kafka: Option<(&str, &str)>, with_page: bool) -> St
         );
     }
     if with_page {
-        let _ = write!(text, "\n[demo]\ncounter_url = {url:?}\nquestion = {:?}\n", question(&url));
+        let _ = write!(text, "\n[demo]\ncounter_url = {url:?}\nquestion = {:?}\n", question());
     }
     text
 }

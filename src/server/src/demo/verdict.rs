@@ -96,7 +96,9 @@ pub fn judge(facts: Facts) -> Verdict {
     }
     if facts.done_to_it.len() < facts.done_expected {
         let (n, of) = (facts.done_to_it.len(), facts.done_expected);
-        faults.push(format!("only {n} of {of} blows were struck while the plan ran, so this run shows nothing"));
+        faults.push(format!(
+            "only {n} of {of} blows were struck while the plan ran, so this run shows nothing"
+        ));
     }
     Verdict { faults, facts }
 }
@@ -154,7 +156,9 @@ mod tests {
         bad("4 of 4 steps", |facts| drop(facts.steps.pop()));
         bad("deposit-1 was executed 2 times", |facts| *facts.executions.values_mut().next().unwrap() = 2);
         bad("deposit-1 was executed 0 times", |facts| drop(facts.executions.pop_first()));
-        bad("no step of the plan asked for", |facts| drop(facts.executions.insert("x".into(), 1)));
+        bad("no step of the plan asked for", |facts| {
+            facts.executions.insert("x".into(), 1);
+        });
         bad("2 terminal events", |facts| facts.answers = 2);
         bad("differs from the live state", |facts| facts.replay_equal = Some(false));
         bad("nobody could compare", |facts| facts.replay_equal = None);

@@ -1,6 +1,6 @@
 //! What every handler shares: the running node, once there is one, and the rules of the house.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::problem::Problem;
 use crate::config::{Config, DemoSettings};
+use crate::dead_letters::DeadLetters;
 
 /// The node and what HTTP needs beside it.
 pub struct Running {
@@ -21,6 +22,7 @@ pub struct Running {
     pub log: Arc<dyn Log>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    pub dead_letters: DeadLetters,
     /// Why the log cannot be reached now, if so.
     pub unreachable: Box<dyn Fn() -> Option<String> + Send + Sync>,
 }
@@ -90,6 +92,8 @@ pub struct Api {
     pub rules: Rules,
     /// Answers by the first digit of their status.
     pub answers: [AtomicU64; 6],
+    /// Problems by status and code.
+    refusals: Mutex<BTreeMap<(u16, String), u64>>,
 }
 
 impl Api {
@@ -103,7 +107,20 @@ impl Api {
             unread: Mutex::default(),
             rules,
             answers: Default::default(),
+            refusals: Mutex::default(),
         }
+    }
+
+    /// A request was refused.
+    pub fn refused(&self, status: u16, code: &str) {
+        let mut refusals = self.refusals.lock().expect("no holder of this lock panics");
+        *refusals.entry((status, code.to_owned())).or_default() += 1;
+    }
+
+    /// Refused requests by status and code.
+    #[must_use]
+    pub fn refusals(&self) -> BTreeMap<(u16, String), u64> {
+        self.refusals.lock().expect("no holder of this lock panics").clone()
     }
 
     /// Says why there is no node yet.

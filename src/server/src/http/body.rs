@@ -103,6 +103,11 @@ impl Fields {
         })
     }
 
+    /// Takes a field as it was written; `null` is a value like any other.
+    pub fn raw(&mut self, name: &str) -> Option<Box<RawValue>> {
+        self.0.remove(name)
+    }
+
     /// Takes a field that must be there.
     ///
     /// # Errors

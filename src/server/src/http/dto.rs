@@ -268,26 +268,3 @@ pub struct ReadyDto {
     pub ready: bool,
     pub waiting_for: Vec<String>,
 }
-
-/// A record that was given up.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct DeadLetterDto {
-    /// TOPIC:PARTITION:OFFSET of the original.
-    pub id: String,
-    pub reason: String,
-    pub detail: String,
-    pub attempt: u32,
-    pub key: String,
-    pub at: String,
-    /// The original value; only when one is asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
-}
-
-/// A page of dead letters, oldest first within each partition.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct DeadLetterPage {
-    pub dead_letters: Vec<DeadLetterDto>,
-    /// Whether older ones were left out.
-    pub truncated: bool,
-}

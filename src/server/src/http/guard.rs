@@ -13,7 +13,10 @@ use actix_web::{Error, HttpMessage, ResponseError, web};
 use futures_util::FutureExt;
 
 use super::api::{Api, Rules};
-use super::problem::Problem;
+use super::problem::{Problem, Refusal};
+
+/// Whoever asks without a key.
+pub const ANONYMOUS: &str = "anonymous";
 
 /// Who asks: the owner of the key, or `anonymous`.
 #[derive(Debug, Clone)]
@@ -44,6 +47,11 @@ pub async fn guard<B: MessageBody + 'static>(
         }
     };
     let status = answer.as_ref().map_or(StatusCode::INTERNAL_SERVER_ERROR, ServiceResponse::status);
+    if let Ok(response) = &answer
+        && let Some(Refusal(code)) = response.response().extensions().get::<Refusal>()
+    {
+        api.refused(status.as_u16(), code);
+    }
     let digit = usize::from(status.as_u16() / 100).min(api.answers.len() - 1);
     api.answers[digit].fetch_add(1, Ordering::Relaxed);
     answer
@@ -64,13 +72,13 @@ fn admit(rules: &Rules, request: &ServiceRequest) -> Result<Principal, Problem> 
     let path = request.path();
     // Probes come by address and without keys, and learn nothing.
     if matches!(path, "/healthz" | "/readyz") {
-        return Ok(Principal("anonymous".to_owned()));
+        return Ok(Principal(ANONYMOUS.to_owned()));
     }
     check_host(rules, request)?;
     // The page itself is public; what it shows is not.
     let public = super::page::is_page(path) || path == "/openapi.json";
     if !rules.keyed() || public {
-        return Ok(Principal("anonymous".to_owned()));
+        return Ok(Principal(ANONYMOUS.to_owned()));
     }
     let owner = key(request.headers()).and_then(|key| rules.owner(key));
     owner.map(|name| Principal(name.to_owned())).ok_or_else(|| {

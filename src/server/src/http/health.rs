@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::atomic::Ordering;
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::RETRY_AFTER;
 use actix_web::{HttpResponse, web};
-use callboard_actors::{MetricKind, MetricLine};
+use callboard_actors::{MetricKind, MetricLine, Metrics};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -44,8 +45,18 @@ pub async fn readyz(api: web::Data<Api>) -> HttpResponse {
         }
     };
     let status = if ready.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    HttpResponse::build(status).json(ready)
+    let mut response = HttpResponse::build(status);
+    if !ready.ready {
+        response.insert_header((RETRY_AFTER, "1"));
+    }
+    response.json(ready)
 }
+
+const REFUSALS: (&str, &str, MetricKind) = (
+    "callboard_http_refusals",
+    "HTTP requests that were refused, by status and reason.",
+    MetricKind::Counter,
+);
 
 /// Counters and gauges for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "operation",
@@ -59,6 +70,15 @@ pub async fn metrics(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
             kind: MetricKind::Counter,
             labels: vec![("status", format!("{digit}xx"))],
             value: count.load(Ordering::Relaxed) as f64,
+        });
+    }
+    for ((status, reason), count) in api.refusals() {
+        lines.push(MetricLine {
+            name: REFUSALS.0,
+            help: REFUSALS.1,
+            kind: REFUSALS.2,
+            labels: vec![("status", status.to_string()), ("reason", reason)],
+            value: count as f64,
         });
     }
     let mut registry = Registry::default();
@@ -81,14 +101,15 @@ impl Collector for Lines {
                 names.push(line.name);
             }
         }
+        // What has not happened yet is described all the same, so that boards and alerts can be checked against it.
+        let silent = Metrics::described().into_iter().chain([REFUSALS]);
+        for (name, help, kind) in silent.filter(|(name, ..)| !names.contains(name)) {
+            encoder.encode_descriptor(name, help, None, metric_type(kind))?;
+        }
         for name in names {
             let lines: Vec<&MetricLine> = self.0.iter().filter(|line| line.name == name).collect();
             let Some(first) = lines.first() else { continue };
-            let kind = match first.kind {
-                MetricKind::Counter => MetricType::Counter,
-                MetricKind::Gauge => MetricType::Gauge,
-            };
-            let mut family = encoder.encode_descriptor(name, first.help, None, kind)?;
+            let mut family = encoder.encode_descriptor(name, first.help, None, metric_type(first.kind))?;
             if first.labels.is_empty() {
                 number(first, family)?;
                 continue;
@@ -98,6 +119,13 @@ impl Collector for Lines {
             }
         }
         Ok(())
+    }
+}
+
+fn metric_type(kind: MetricKind) -> MetricType {
+    match kind {
+        MetricKind::Counter => MetricType::Counter,
+        MetricKind::Gauge => MetricType::Gauge,
     }
 }
 

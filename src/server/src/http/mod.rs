@@ -7,12 +7,17 @@ mod body;
 mod chat;
 mod control;
 mod conversation;
+mod dead_letters;
 mod dto;
+mod effects;
 mod events;
 mod guard;
 mod health;
+mod instant;
+mod open_turns;
 mod openapi;
 mod page;
+mod parameters;
 mod prefer;
 mod problem;
 mod send;
@@ -85,12 +90,20 @@ fn conversation_routes(config: &mut web::ServiceConfig) {
         .service(resource(&of("/events"), "GET", web::get().to(events::events)))
         .service(resource(&of("/history"), GET, get().to(conversation::history)))
         .service(resource(&of("/replay"), GET, get().to(conversation::replay)))
-        .service(resource("/admin/v1/dead-letters", GET, get().to(admin::dead_letters)))
-        .service(resource("/admin/v1/dead-letters/{id}", GET, get().to(admin::one_dead_letter)));
+        .service(resource("/v1/turns", GET, get().to(open_turns::list)))
+        .service(resource("/admin/v1/effects", GET, get().to(open_turns::doubts)))
+        .service(resource("/admin/v1/effects/{effect}/settle", "POST", web::post().to(effects::settle)))
+        .service(resource("/admin/v1/effects/{effect}/retry-now", "POST", web::post().to(effects::retry_now)))
+        .service(resource("/admin/v1/dead-letters", GET, get().to(dead_letters::list)))
+        // Before the letters, whose ids it might be taken for.
+        .service(resource("/admin/v1/dead-letters/redrive", "POST", web::post().to(dead_letters::redrive)))
+        .service(resource("/admin/v1/dead-letters/{id}", GET, get().to(dead_letters::one)));
     for path in page::paths() {
         config.service(resource(path, GET, get().to(page::page)));
     }
-    config
-        .service(resource("/page.json", GET, get().to(page::about)))
-        .service(resource("/page/counts", GET, get().to(page::counts)));
+    config.service(resource("/page.json", GET, get().to(page::about))).service(resource(
+        "/page/counts",
+        GET,
+        get().to(page::counts),
+    ));
 }

@@ -3,7 +3,9 @@
 use actix_web::HttpResponse;
 use utoipa::OpenApi;
 
-use super::{admin, chat, control, conversation, dto, events, health, problem, turn};
+use super::{
+    admin, chat, control, conversation, dead_letters, dto, effects, events, health, open_turns, problem, turn,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,8 +25,13 @@ use super::{admin, chat, control, conversation, dto, events, health, problem, tu
         control::reset,
         admin::actors,
         admin::kill,
-        admin::dead_letters,
-        admin::one_dead_letter,
+        open_turns::list,
+        open_turns::doubts,
+        effects::settle,
+        effects::retry_now,
+        dead_letters::list,
+        dead_letters::one,
+        dead_letters::redrive,
         health::healthz,
         health::readyz,
         health::metrics,

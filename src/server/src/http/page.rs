@@ -103,7 +103,8 @@ pub async fn counts(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
 fn counter() -> &'static reqwest::Client {
     static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
     CLIENT.get_or_init(|| {
-        let builder = reqwest::Client::builder().timeout(COUNTER_TIMEOUT).pool_max_idle_per_host(0).no_proxy();
+        let builder =
+            reqwest::Client::builder().timeout(COUNTER_TIMEOUT).pool_max_idle_per_host(0).no_proxy();
         builder.build().expect("a client without certificates of its own can be made")
     })
 }

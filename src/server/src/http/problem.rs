@@ -36,6 +36,12 @@ pub struct ProblemDetails {
     /// The bound that was passed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
+    /// How that stands which the request does not fit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// What may have been meant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub near: Vec<String>,
     #[serde(skip)]
     retry_after_s: Option<u64>,
     #[serde(skip)]
@@ -58,6 +64,10 @@ impl std::fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
+/// The code of a problem, beside the response that carries it: the guard counts refusals by it. Codes are this program's own
+/// words, so that clients make no new ones.
+pub(super) struct Refusal(pub(super) String);
+
 /// `not_ready` → `Not ready`.
 fn title(code: &str) -> String {
     let words = code.replace('_', " ");
@@ -76,6 +86,8 @@ impl Problem {
             code: code.to_owned(),
             field: None,
             limit: None,
+            state: None,
+            near: Vec::new(),
             retry_after_s: None,
             allow: None,
         }))
@@ -124,6 +136,18 @@ impl Problem {
     }
 
     #[must_use]
+    pub fn state(mut self, state: &str) -> Self {
+        self.0.state = Some(state.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn near(mut self, near: Vec<String>) -> Self {
+        self.0.near = near;
+        self
+    }
+
+    #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.0.retry_after_s = Some(seconds);
         self
@@ -161,9 +185,12 @@ impl ResponseError for Problem {
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
         response.insert_header(ContentType(MEDIA.parse().expect("a constant media type parses")));
-        if let Some(seconds) = self.retry_after_s {
+        let come_again =
+            matches!(self.status_code(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        if let Some(seconds) = self.retry_after_s.or(come_again.then_some(1)) {
             response.insert_header((RETRY_AFTER, seconds.to_string()));
         }
+        response.extensions_mut().insert(Refusal(self.code.clone()));
         if let Some(allow) = self.allow {
             response.insert_header((HeaderName::from_static("allow"), HeaderValue::from_static(allow)));
         }
@@ -180,7 +207,9 @@ impl From<NodeError> for Problem {
             NodeError::Blocked { .. } => Self::new(StatusCode::CONFLICT, "conversation_blocked", detail),
             NodeError::Log(error) => error.into(),
             NodeError::Gone(_) => Self::unavailable("not_available", detail),
-            NodeError::NoSuchActor(_) => Self::not_found("no_such_actor", detail).field("path"),
+            NodeError::NoSuchActor { near, .. } => {
+                Self::not_found("no_such_actor", detail).field("path").near(near)
+            }
         }
     }
 }

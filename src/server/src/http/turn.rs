@@ -102,23 +102,31 @@ pub async fn whole(running: &Running, mut turn: TurnView) -> Result<TurnView, Pr
     if turn.in_state {
         return Ok(turn);
     }
-    let (partition, key) =
-        (running.node.partition_of(&turn.conversation_id), turn.conversation_id.to_string());
+    match event_at(running, &turn.conversation_id, turn.offset).await? {
+        Some(Event::FinalAnswerSynthesized(body)) => turn.answer = Some(body.answer),
+        Some(Event::PlanFailed(body)) => turn.error = Some(body.error),
+        _ => {}
+    }
+    Ok(turn)
+}
+
+/// The event of a conversation at this offset.
+async fn event_at(running: &Running, id: &ConversationId, offset: u64) -> Result<Option<Event>, Problem> {
     // Kafka's fetch may give more than was asked for; the range ends it.
     #[allow(clippy::single_range_in_vec_init, reason = "the port takes ranges")]
-    let range = vec![turn.offset..turn.offset + 1];
-    let mut records = running.log.replay(Topic::ConversationEvents, partition, range, Some(key));
+    let range = vec![offset..offset + 1];
+    let (partition, key) = (running.node.partition_of(id), Some(id.to_string()));
+    let mut records = running.log.replay(Topic::ConversationEvents, partition, range, key);
+    let mut found = None;
     while let Some(batch) = records.recv().await {
         let batch = batch?;
-        for record in recorded(&batch, &turn.conversation_id).filter(|record| record.offset == turn.offset) {
-            match record.body {
-                Readable::Event(Event::FinalAnswerSynthesized(body)) => turn.answer = Some(body.answer),
-                Readable::Event(Event::PlanFailed(body)) => turn.error = Some(body.error),
-                _ => {}
+        for record in recorded(&batch, id).filter(|record| record.offset == offset) {
+            if let Readable::Event(event) = record.body {
+                found = Some(event);
             }
         }
     }
-    Ok(turn)
+    Ok(found)
 }
 
 /// A turn, by number or command id.

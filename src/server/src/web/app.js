@@ -15,6 +15,7 @@ let conversation = "";
 let pending = null;
 let view = 0;
 let shown = "chat";
+let drawn = "";
 
 function complain(words) {
   $("error").textContent = words || "";
@@ -31,6 +32,7 @@ function randomId() {
 function open(id, push) {
   conversation = id;
   view += 1;
+  drawn = "";
   pending = null;
   $("conversation").textContent = id;
   if (push) history.pushState(null, "", address());
@@ -178,7 +180,9 @@ async function watch(item, mine) {
 
 async function showPlan(mine) {
   const plan = await call(of("/plan"));
-  if (mine !== view) return;
+  const now = JSON.stringify(plan);
+  if (mine !== view || now === drawn) return;
+  drawn = now;
   $("plan-status").textContent = words(plan.status);
   $("plan-status").className = `badge ${plan.status}`;
   $("planner").textContent = plannedBy(plan);
@@ -188,7 +192,7 @@ async function showPlan(mine) {
 async function showTree() {
   if ($("actors").hidden) return;
   try {
-    draw($("tree"), [await call("/admin/v1/actors")], null, true);
+    draw($("tree"), [await call("/admin/v1/actors")], { whole: true, idle: $("idle").checked });
     $("actors-error").hidden = true;
   } catch (error) {
     $("actors-error").textContent = error.message;
@@ -274,5 +278,6 @@ function fromAddress() {
 window.addEventListener("popstate", fromAddress);
 link.addEventListener("change", showReady);
 setInterval(showTree, TREE_MS);
+$("idle").addEventListener("change", showTree);
 start();
 fromAddress();

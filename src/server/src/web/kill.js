@@ -22,9 +22,11 @@ let counts = null;
 let blows = [];
 let ended = new Map();
 let judged = "";
+let drawn = "";
 let asked = 0;
 
 const of = (rest) => `/v1/conversations/${encodeURIComponent(conversation)}${rest}`;
+const clock = (when) => when.toLocaleTimeString([], { hour12: false, hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 });
 const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;
 const isOpen = () => plan !== null && OPEN.includes(plan.status);
 const commandOf = (of) => (of.steps.length ? of.steps[0].effect_id.split(":").slice(-3)[0] : null);
@@ -34,7 +36,7 @@ export function enter(id) {
   leave();
   conversation = id;
   stop = new AbortController();
-  plan = null; counts = null; judged = ""; blows = []; ended = new Map(); asked = 0;
+  plan = null; counts = null; judged = ""; drawn = ""; blows = []; ended = new Map(); asked = 0;
   for (const list of ["kill-steps", "log", "blows"]) $(list).replaceChildren();
   $("blows-none").hidden = false;
   $("log-none").hidden = false;
@@ -108,6 +110,10 @@ async function watchPlan(signal) {
 const executions = (step) => (counts ? counts.deposits?.[step.effect_id] || 0 : null);
 
 function showPlan() {
+  // Drawn only when it changed: what moves on the screen is what moved in the plan.
+  const now = JSON.stringify([plan, counts]);
+  if (now === drawn) return;
+  drawn = now;
   const status = $("kill-plan-status");
   status.textContent = words(plan.status);
   status.className = `badge ${plan.status}`;
@@ -155,16 +161,15 @@ async function watchTree(signal) {
       try {
         tree = await call("/admin/v1/actors");
         if (signal.aborted) return;
-        draw($("kill-tree"), [tree], (actor) => kill(actor.path, "panic", actor.path === "/" ? "the guardian" : actor.path), false);
+        draw($("kill-tree"), [tree], { onKill: (actor) => kill(actor.path, "panic", actor.path === "/" ? "the guardian" : actor.path) });
       } catch { /* the strip above says it */ }
     }
-    $("kill-tree").classList.toggle("stale", link.state === "gone");
     showTargets();
     await sleep(TREE_MS);
   }
 }
 
-const busyWorker = () => find(tree, (actor) => actor.kind === "worker" && actor.work?.job?.startsWith(conversation));
+const busyWorker = () => find(tree, (actor) => actor.kind === "worker" && actor.work?.job?.effect?.startsWith(`${conversation}:`));
 
 function target() {
   const busy = busyWorker();
@@ -180,6 +185,8 @@ function showTargets() {
   $("kill-supervisor-what").textContent = supervisor ? `${supervisor.path} with its ${supervisor.children.length} workers` : "none is there";
   const pid = link.about?.process_id;
   $("kill-process-what").textContent = pid ? `SIGKILL to process ${pid}` : "SIGKILL";
+  $("kill-tree").classList.toggle("stale", link.state === "gone");
+  $("kill-tree").inert = link.state === "gone";
   const up = link.state === "up";
   $("kill-worker").disabled = !up || !worker;
   $("kill-supervisor").disabled = !up || !supervisor;
@@ -188,7 +195,7 @@ function showTargets() {
 
 async function kill(path, how, shown) {
   complain("");
-  const entry = { item: element("li", "", `${new Date().toLocaleTimeString()}  ${how === "abort" && path === "/" ? "SIGKILL" : how} ${shown}`) };
+  const entry = { item: element("li", "", `${clock(new Date())}  ${how === "abort" && path === "/" ? "SIGKILL" : how} ${shown}`) };
   const during = isOpen();
   try {
     const body = JSON.stringify({ path, how });
@@ -228,20 +235,21 @@ link.addEventListener("change", ({ detail }) => {
     processBefore = pid;
   }
   showStrip();
+  showTargets();
 });
 
 function showStrip() {
-  const strip = $("strip");
-  const down = link.downSince ? seconds(performance.now() - link.downSince) : "";
   const pid = processBefore ? `Process ${processBefore}` : "The process";
   const text = {
     unknown: "Looking for the process…",
     up: returned || `${pid} serves.`,
-    "not-ready": `${link.about?.process_id ? "The process" : pid} is there and not ready yet… ${down}: ${link.why}`,
-    gone: `${pid} is gone… ${down}`,
+    "not-ready": "The process is there and not ready yet…",
+    gone: `${pid} is gone…`,
   }[link.state];
-  strip.className = `strip ${link.state}`;
-  if (strip.textContent !== text) strip.textContent = text;
+  $("strip").className = `strip ${link.state}`;
+  if ($("strip-words").textContent !== text) $("strip-words").textContent = text;
+  // The clock runs beside the words, so that a screen reader reads the words once.
+  $("strip-clock").textContent = link.downSince ? ` ${seconds(performance.now() - link.downSince)} ${link.why}` : "";
 }
 
 async function watchClock(signal) {
@@ -260,8 +268,8 @@ function tell(record) {
     : record.type === "ToolInvocationResulted" ? `${payload.step}, attempt ${payload.attempt}: ${payload.outcome.error ? payload.outcome.error.kind : "ok"}`
     : payload?.step || "";
   const item = element("li");
-  const clock = record.timestamp ? new Date(record.timestamp).toLocaleTimeString() : "";
-  item.append(element("code", "", `#${record.offset}`), element("span", "hint", clock), element("strong", "", record.type || "(unreadable)"), element("span", "hint", more));
+  const at = record.timestamp ? clock(new Date(record.timestamp)) : "";
+  item.append(element("code", "", `#${record.offset}`), element("span", "hint", at), element("strong", "", record.type || "(unreadable)"), element("span", "hint", more));
   const list = $("log");
   const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
   list.append(item);
@@ -274,3 +282,4 @@ $("kill-worker").addEventListener("click", () => { const { worker } = target(); 
 $("kill-supervisor").addEventListener("click", () => { const { supervisor } = target(); if (supervisor) kill(supervisor.path, "panic", supervisor.path); });
 $("kill-process").addEventListener("click", () => kill("/", "abort", `process ${link.about?.process_id ?? ""}`));
 $("again").addEventListener("click", run);
+window.addEventListener("resize", () => { $("log").scrollTop = $("log").scrollHeight; });

@@ -2,7 +2,7 @@
 // hosts that do nothing are counted instead of listed.
 "use strict";
 
-import { brief, element } from "./plan.js";
+import { element } from "./plan.js";
 
 export const nameOf = (actor) => (actor.path === "/" ? "guardian" : actor.path.split("/").pop());
 
@@ -28,29 +28,42 @@ export function find(tree, fits) {
 // What an actor works at, in a few words.
 function work(actor) {
   if (!actor.work) return "";
-  if (actor.kind === "worker") return actor.work.job ? `has ${actor.work.job.split(":").slice(-1)[0].replace("#", ", attempt ")} in hand` : "";
+  if (actor.kind === "worker") {
+    const { job } = actor.work;
+    if (!job) return "";
+    return job.effect ? `has ${job.effect.split(":").at(-1)}, attempt ${job.attempt}, in hand` : "has something in hand";
+  }
   const { busy_workers: busy, partitions, conversations, open, position, offset } = actor.work;
   const parts = [];
   if (partitions !== undefined && typeof partitions === "number") parts.push(`${partitions} partitions`);
   if (busy) parts.push(`${busy} busy`);
-  if (conversations) parts.push(`${conversations} conversations`);
+  if (conversations) parts.push(`${conversations} conversation${conversations === 1 ? "" : "s"}`);
   if (open) parts.push(`${open} open turn${open === 1 ? "" : "s"}`);
   if (position) parts.push(`at offset ${position}`);
   else if (offset) parts.push(`at offset ${offset}`);
   return parts.join(", ");
 }
 
+// Everything that an actor says of itself and that is not nothing.
+function allWork(said) {
+  return Object.entries(said || {}).flatMap(([name, value]) => {
+    const text = value && typeof value === "object" ? allWork(value) : value;
+    return text ? [`${name.replaceAll("_", " ")} ${text}`] : [];
+  }).join(", ");
+}
+
 const short = (actor) => (actor.kind === "conversation" && nameOf(actor).length > 24 ? nameOf(actor).slice(0, 23) + "…" : nameOf(actor));
 
-function fill(item, actor, onKill, whole) {
+function fill(item, actor, { onKill, whole }) {
   const line = item.firstElementChild;
-  const parts = [element("strong", "", short(actor)), element("span", "hint", actor.kind.replaceAll("_", " "))];
+  const kind = actor.path === "/" ? "the root" : actor.kind.replaceAll("_", " ");
+  const parts = [element("strong", "", short(actor)), element("span", "hint", kind)];
   parts.push(element("span", `badge ${actor.state}`, actor.state));
   const endings = endingsOf(actor);
   if (actor.restarts) parts.push(element("span", "restarts", `${actor.restarts} restart${actor.restarts === 1 ? "" : "s"}${endings ? `: ${endings}` : ""}`));
   else if (endings) parts.push(element("span", "restarts", endings));
   if (whole && actor.mailbox.capacity) parts.push(element("span", "hint", `mailbox ${actor.mailbox.depth}/${actor.mailbox.capacity}`));
-  const words = whole ? brief(actor.work) : work(actor);
+  const words = whole ? allWork(actor.work) : work(actor);
   if (words) parts.push(element("span", "hint", words));
   const about = line.querySelector(".about");
   about.replaceChildren(...parts);
@@ -85,19 +98,20 @@ function counted(list, kind, count) {
   return item;
 }
 
-// Draws `actors` as the children of `list`. `onKill` gives each a button; `whole` leaves nothing out.
-export function draw(list, actors, onKill, whole) {
+// Draws `actors` as the children of `list`. `onKill` gives each a button, `whole` shows all that it says of itself,
+// `idle` lists those that do nothing too.
+export function draw(list, actors, options) {
   const known = new Map([...list.children].map((child) => [child.dataset.path, child]));
   const idle = new Map();
   const items = [];
   for (const actor of actors) {
-    if (!whole && isIdle(actor)) {
+    if (!options.idle && isIdle(actor)) {
       idle.set(actor.kind, (idle.get(actor.kind) || 0) + 1);
       continue;
     }
-    const item = known.get(actor.path) || make(actor, onKill);
-    fill(item, actor, onKill, whole);
-    draw(item.lastElementChild, actor.children, onKill, whole);
+    const item = known.get(actor.path) || make(actor, options.onKill);
+    fill(item, actor, options);
+    draw(item.lastElementChild, actor.children, options);
     items.push(item);
   }
   for (const [kind, count] of idle) items.push(counted(list, kind, count));

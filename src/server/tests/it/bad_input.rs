@@ -56,6 +56,22 @@ fn bodies_that_are_wrong_are_problems_that_say_what_would_be_right() {
     assert_eq!(status, 403, "{problem}");
 }
 
+#[test]
+fn whom_to_kill_must_be_there_and_killing_allowed() {
+    let server = Server::start(Options::default().arg("--allow-chaos"));
+    let kill = |path: &str, how: &str| {
+        server.post("/admin/v1/actors/kill", &[], json!({ "path": path, "how": how }).to_string())
+    };
+    let (status, problem, _) = kill("/bridge-0/host-99", "panic");
+    assert_eq!((status, &problem["code"]), (404, &json!("no_such_actor")), "{problem}");
+    let near = problem["near"].as_array().unwrap();
+    assert!(near.iter().any(|path| path.as_str().unwrap().starts_with("/bridge-0")), "{problem}");
+    let (status, problem, _) = kill("/bridge-0", "gently");
+    assert!(status == 400 && problem["detail"].as_str().unwrap().contains("abort"), "{problem}");
+    let (status, problem, _) = kill("/bridge-0/planner", "panic");
+    assert_eq!(status, 202, "{problem}");
+}
+
 /// Runs the binary until it ends; gives exit code and error output.
 fn ends(args: &[&str], options: &Options) -> (i32, String) {
     let data = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! `compose.yaml`, `Dockerfile` and `topics.toml` against the code: ports, variables, flags and topics agree, without a Docker
-//! engine.
+//! `compose.yaml`, `Dockerfile`, `topics.toml` and what is below `deploy/` against the code: ports, variables, flags and topics
+//! agree, without a Docker engine.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -73,7 +73,12 @@ fn compose_is_one_network_of_healthy_services_with_named_volumes() {
         if let Some(mounted) = service["volumes"].as_vec() {
             for volume in mounted {
                 let volume = volume.as_str().unwrap().split(':').next().unwrap();
-                assert!(volumes.contains(volume), "{name} mounts {volume}, which is not declared");
+                let there = if volume.starts_with("./") {
+                    root().join(volume).exists()
+                } else {
+                    volumes.contains(volume)
+                };
+                assert!(there, "{name} mounts {volume}, which is neither declared nor in the repository");
             }
         }
         let one_shot = service["restart"].as_str() == Some("no");
@@ -93,6 +98,53 @@ fn compose_is_one_network_of_healthy_services_with_named_volumes() {
             );
         }
     }
+}
+
+fn yaml(name: &str) -> Yaml {
+    YamlLoader::load_from_str(&read(name)).unwrap().remove(0)
+}
+
+/// Where a service sees a file of the repository.
+fn inside(compose: &Yaml, service: &str, file: &str) -> Option<String> {
+    compose["services"][service]["volumes"].as_vec().unwrap().iter().find_map(|volume| {
+        let mut parts = volume.as_str().unwrap().split(':');
+        let (outer, inner) = (parts.next().unwrap(), parts.next().unwrap());
+        let rest = file.strip_prefix(outer.strip_prefix("./")?)?;
+        Some(format!("{inner}{rest}"))
+    })
+}
+
+#[test]
+fn prometheus_reaches_callboard_and_grafana_finds_prometheus_and_the_board() {
+    let compose = compose();
+    let asked = yaml("deploy/prometheus/prometheus.yml");
+    let target = asked["scrape_configs"][0]["static_configs"][0]["targets"][0].as_str().unwrap().to_owned();
+    let (host, port) = target.rsplit_once(':').unwrap();
+    assert_eq!(port, Config::default().listen.port().to_string());
+    let environment = &compose["services"][host]["environment"];
+    let allowed = environment["CALLBOARD__HTTP__ALLOWED_HOSTS"].as_str().unwrap().to_owned();
+    let only = Environment(vec![("CALLBOARD__HTTP__ALLOWED_HOSTS".to_owned(), allowed)]);
+    let loaded = config::load(None, Path::new("/nowhere"), &only, &[]).unwrap();
+    assert!(loaded.config.http.allowed_hosts.iter().any(|name| name == host), "{host} is not let in");
+    let told = texts(&compose["services"]["prometheus"]["command"]);
+    let file = inside(&compose, "prometheus", "deploy/prometheus/prometheus.yml").unwrap();
+    assert!(told.contains(&format!("--config.file={file}")), "{told:?} {file}");
+
+    let source = &yaml("deploy/grafana/provisioning/datasources/prometheus.yml")["datasources"][0];
+    let url = source["url"].as_str().unwrap();
+    let (host, port) = url.strip_prefix("http://").unwrap().rsplit_once(':').unwrap();
+    let published = texts(&compose["services"][host]["ports"]);
+    assert!(published.iter().any(|p| p.ends_with(&format!(":{port}"))), "{url} {published:?}");
+    let provider = &yaml("deploy/grafana/provisioning/dashboards/callboard.yml")["providers"][0];
+    let folder = provider["options"]["path"].as_str().unwrap();
+    let board = inside(&compose, "grafana", "deploy/grafana/dashboards/callboard.json").unwrap();
+    assert!(board.starts_with(&format!("{folder}/")), "{board} is not below {folder}");
+    let home = &compose["services"]["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"];
+    assert_eq!(home.as_str().unwrap(), board);
+    let board: serde_json::Value =
+        serde_json::from_str(&read("deploy/grafana/dashboards/callboard.json")).unwrap();
+    let uid = board["panels"][0]["datasource"]["uid"].as_str();
+    assert_eq!(uid, source["uid"].as_str(), "the board asks another data source");
 }
 
 #[test]

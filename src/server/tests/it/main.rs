@@ -2,18 +2,29 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bad_input;
+mod browser;
 mod crash;
 mod delivery;
+mod demo;
 mod deploy;
 #[cfg(feature = "kafka")]
 mod duplicates;
+mod effects;
 mod embedded;
+mod flood;
 #[cfg(feature = "kafka")]
 mod garbage;
 #[cfg(feature = "kafka")]
 mod kafka;
 #[cfg(feature = "kafka")]
 mod load;
+mod matrix;
+mod metrics;
+mod old_folder;
 mod openapi;
+mod recovery;
+#[cfg(feature = "kafka")]
+mod redrive;
 mod supervisors;
+mod turns;
 mod world;

@@ -131,6 +131,24 @@ impl Server {
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)), headers)
     }
 
+    /// As [`Self::post`]; nothing where nobody answers.
+    pub fn try_post(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> Option<(u16, Value, reqwest::header::HeaderMap)> {
+        let url = format!("{}{path}", self.url);
+        let mut request = self.client.post(url).header("content-type", "application/json").body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.send().ok()?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let text = answer.text().ok()?;
+        Some((status, serde_json::from_str(&text).unwrap_or(Value::String(text)), headers))
+    }
+
     /// Asks and waits for the answer.
     pub fn ask(&self, message: &str) -> Value {
         let (status, body, _) =

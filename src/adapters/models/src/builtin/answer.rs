@@ -53,6 +53,7 @@ fn line(step: &StepReport) -> String {
         "exchange" => exchange(&value),
         "weather" => weather(&value),
         "echo" => value["text"].as_str().map(str::to_owned),
+        "webhook" | "deposit" => answered(step, &value),
         _ => None,
     };
     told.unwrap_or_else(|| format!("{}: {}", step.id, bounded(result.as_str().to_owned(), MAX_RAW_BYTES)))
@@ -64,11 +65,25 @@ fn subject(step: &StepReport) -> Option<Cow<'static, str>> {
     let text = match &*step.tool {
         "math" => arguments["expression"].as_str()?.to_owned(),
         "weather" => arguments["place"].as_str()?.to_owned(),
+        "deposit" => arguments["text"].as_str()?.to_owned(),
+        // What follows a `?` may be a key.
+        "webhook" => arguments["url"].as_str()?.split('?').next()?.to_owned(),
         "exchange" => format!("{} to {}", arguments["from"].as_str()?, arguments["to"].as_str()?),
         _ => return None,
     };
     let text = if text.contains("${") { step.id.to_string() } else { text };
     Some(Cow::Owned(text.chars().take(MAX_SUBJECT_CHARACTERS).collect()))
+}
+
+/// `deposit (coin 1) was answered with 200: {"n":1}`
+fn answered(step: &StepReport, value: &Value) -> Option<String> {
+    let (status, what) = (value["status"].as_u64()?, subject(step)?);
+    let body = match &value["body"] {
+        Value::Null => String::new(),
+        Value::String(text) => format!(": {}", bounded(text.clone(), MAX_RAW_BYTES)),
+        body => format!(": {}", bounded(body.to_string(), MAX_RAW_BYTES)),
+    };
+    Some(format!("{} ({what}) was answered with {status}{body}", step.tool))
 }
 
 /// `17% of 2340 = 397.8`, `12 miles = 19.312128 km`

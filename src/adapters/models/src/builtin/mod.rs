@@ -8,6 +8,7 @@ mod answer;
 mod arithmetic;
 mod currency;
 mod echo;
+mod effect;
 mod expression;
 mod guidance;
 mod place;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use callboard_domain::event::{Author, PlanGenerated};
 use callboard_domain::plan::{PlanReason, Proposal, Then, validate};
 use callboard_domain::request::SynthesizeFinalAnswerRequested;
-use callboard_ports::model::{Answer, ModelError, PlanRequest, Planner, Synthesizer};
+use callboard_ports::model::{Answer, ModelError, PlanRequest, Planner, Synthesizer, ToolDown};
 use callboard_ports::tool::ToolRegistry;
 use futures_util::future::BoxFuture;
 
@@ -61,9 +62,9 @@ impl BuiltinPlanner {
         Self { registry, tools }
     }
 
-    /// What it would propose.
-    pub(crate) fn think(&self, message: &str) -> Thought {
-        let draft = steps::draft(read::read(message), &self.tools);
+    /// What it would propose for a message while some tools are down.
+    pub(crate) fn think(&self, message: &str, down: &[ToolDown]) -> Thought {
+        let draft = steps::draft(read::read(message), &self.tools, down);
         let guidance = guidance::write(&draft, &self.tools).map(Arc::from);
         let understood = draft.rest.is_empty() && draft.hints.is_empty();
         Thought { proposal: Proposal { steps: draft.steps, then: Then::Answer, guidance }, understood }
@@ -73,7 +74,7 @@ impl BuiltinPlanner {
     pub(crate) fn answer(&self, request: &PlanRequest) -> PlanGenerated {
         // It has no second thoughts: what the first plan brought is answered.
         let proposal = match request.reason {
-            PlanReason::First => self.think(&request.message).proposal,
+            PlanReason::First => self.think(&request.message, &request.down).proposal,
             PlanReason::Continue | PlanReason::Failure | PlanReason::Edit => Proposal::default(),
         };
         self.validated(&proposal, request).unwrap_or_else(|problems| {

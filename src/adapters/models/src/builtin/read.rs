@@ -7,11 +7,12 @@ use std::ops::Range;
 
 use super::arithmetic::{self, Expression};
 use super::currency::{self, Amount, Conversion};
-use super::echo::{self, Echo, Verb};
+use super::echo::{self, Echo};
+use super::effect::{self, Effect};
 use super::small_talk::{self, SmallTalk};
 use super::split::{self, Cut, Kind};
 use super::weather::{self, Weather};
-use super::words::{FRAMES, TAILS, bare};
+use super::words::{FRAMES, TAILS, after_any, bare};
 
 /// More questions than this in one message are answered in several.
 pub(super) const MAX_INTENTS: usize = 16;
@@ -28,12 +29,21 @@ pub(super) enum Intent {
     Conversion(Conversion),
     Math(Expression),
     Echo(Echo),
+    Effect(Effect),
+}
+
+/// An intent in its place.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Clause {
+    pub intent: Intent,
+    /// `then` stands before it: it comes after what was asked before.
+    pub then: bool,
 }
 
 /// A message, read.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Reading<'a> {
-    pub intents: Vec<Intent>,
+    pub clauses: Vec<Clause>,
     /// What was not understood, in order.
     pub rest: Vec<&'a str>,
     /// What came after the last intent that was taken.
@@ -50,26 +60,29 @@ pub(super) fn read(message: &str) -> Reading<'_> {
     let reader = Reader { message, cuts: split::cuts(message) };
     let mut reading = Reading::default();
     let mut left: Option<Range<usize>> = None;
-    let mut part = 0;
+    let (mut part, mut said_until) = (0, 0);
     while part < reader.parts() {
         let start = reader.part(part).start;
         if reader.is_idle(part) {
             part += 1;
             continue;
         }
-        if reading.intents.len() == MAX_INTENTS {
+        if reading.clauses.len() == MAX_INTENTS {
             reading.beyond = Some(message[start..].trim());
             break;
         }
-        let found = match echo::verb(&message[start..]) {
-            Some(verb) => Some(reader.echo(part, verb, reading.intents.last())),
-            None => reader.longest(part, reading.intents.last()),
-        };
+        let last = reading.clauses.last().map(|clause| &clause.intent);
+        let found = reader
+            .echo(part, last)
+            .or_else(|| reader.effect(part, last))
+            .or_else(|| reader.longest(part, last));
         match found {
             Some((intent, next)) => {
                 reading.rest.extend(left.take().map(|range| &message[range]));
-                reading.intents.push(intent);
+                let then = says_then(&message[said_until..start]) || begins_with_then(&message[start..]);
+                reading.clauses.push(Clause { intent, then });
                 part = next;
+                said_until = reader.part(next - 1).end;
             }
             None => {
                 let start = left.map_or(start, |left| left.start);
@@ -116,32 +129,83 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// An echo takes everything up to the next echo, or up to a line's end behind which something else is asked.
-    fn echo(&self, part: usize, verb: Verb<'a>, last: Option<&Intent>) -> (Intent, usize) {
+    /// An echo takes everything up to the next echo, up to an effect that is set apart for certain, or up to a line's
+    /// end behind which something else is asked.
+    fn echo(&self, part: usize, last: Option<&Intent>) -> Option<(Intent, usize)> {
+        let verb = echo::verb(&self.message[self.part(part).start..])?;
         let body_at = self.message.len() - verb.rest.len();
-        // A quotation says itself where it ends.
-        let quoted_until = echo::quoted(verb.rest).map(|(text, _)| body_at + text.len());
         let ends = |cut: usize| {
-            let next = cut + 1;
-            let blank = (next..self.parts()).all(|part| bare(&self.message[self.part(part)]).is_empty());
-            let asked = || self.longest(next, last).is_some();
-            echo::verb(&self.message[self.part(next).start..]).is_some()
-                || quoted_until.is_some_and(|until| self.cuts[cut].at.start > until)
-                || (self.cuts[cut].kind == Kind::Line && (blank || asked()))
+            let rest = &self.message[self.part(cut + 1).start..];
+            let apart = || self.cuts[cut].kind != Kind::Soft || self.is_then(cut);
+            echo::verb(rest).is_some()
+                || (effect::verb(rest).is_some() && apart())
+                || self.is_behind_quote(verb.rest, cut)
+                || self.is_end_of_line(cut, last)
         };
-        let at = if verb.to_the_end {
-            None
-        } else {
-            (part..self.cuts.len()).find(|cut| self.cuts[*cut].at.start > body_at && ends(*cut))
-        };
+        let at = if verb.to_the_end { None } else { self.first_cut(part, body_at, ends) };
         let (until, next) = match at {
             // The mark that ends a sentence belongs to it.
             Some(cut) if self.cuts[cut].kind == Kind::Sentence => (self.cuts[cut].at.end, cut + 1),
             Some(cut) => (self.cuts[cut].at.start, cut + 1),
             None => (self.message.len(), self.parts()),
         };
-        (Intent::Echo(echo::read(verb, &self.message[body_at..until.max(body_at)])), next)
+        Some((Intent::Echo(echo::read(verb, &self.message[body_at..until.max(body_at)])), next))
     }
+
+    /// An effect takes everything up to the next effect or echo, or up to a place behind which something else is asked
+    /// for certain.
+    fn effect(&self, part: usize, last: Option<&Intent>) -> Option<(Intent, usize)> {
+        let verb = effect::verb(&self.message[self.part(part).start..])?;
+        let body_at = self.message.len() - verb.rest.len();
+        let body = |until: usize| &self.message[body_at..until.max(body_at)];
+        let ends = |cut: usize| {
+            let rest = &self.message[self.part(cut + 1).start..];
+            let asked = || self.longest(cut + 1, last).is_some();
+            effect::verb(rest).is_some()
+                || echo::verb(rest).is_some()
+                || self.is_behind_quote(verb.rest, cut)
+                || self.is_end_of_line(cut, last)
+                || (self.is_then(cut) && asked())
+                || (effect::is_complete(verb, body(self.cuts[cut].at.start)) && asked())
+        };
+        let at = self.first_cut(part, body_at, ends);
+        let (until, next) =
+            at.map_or((self.message.len(), self.parts()), |cut| (self.cuts[cut].at.start, cut + 1));
+        effect::read(verb, body(until)).map(|effect| (Intent::Effect(effect), next))
+    }
+
+    /// The first cut from `part` on, behind `body_at`, at which a text `ends`.
+    fn first_cut(&self, part: usize, body_at: usize, ends: impl Fn(usize) -> bool) -> Option<usize> {
+        (part..self.cuts.len()).find(|cut| self.cuts[*cut].at.start > body_at && ends(*cut))
+    }
+
+    /// A quotation says itself where it ends.
+    fn is_behind_quote(&self, rest: &str, cut: usize) -> bool {
+        let body_at = self.message.len() - rest.len();
+        echo::quoted(rest).is_some_and(|(text, _)| self.cuts[cut].at.start > body_at + text.len())
+    }
+
+    /// A line's end behind which something else is asked, or nothing more.
+    fn is_end_of_line(&self, cut: usize, last: Option<&Intent>) -> bool {
+        let next = cut + 1;
+        let blank = || (next..self.parts()).all(|part| bare(&self.message[self.part(part)]).is_empty());
+        self.cuts[cut].kind == Kind::Line && (blank() || self.longest(next, last).is_some())
+    }
+
+    /// Whether `then` stands at the cut or right behind it.
+    fn is_then(&self, cut: usize) -> bool {
+        says_then(&self.message[self.cuts[cut].at.clone()])
+            || begins_with_then(&self.message[self.part(cut + 1).start..])
+    }
+}
+
+/// Whether `then` is among the words of what lies between two clauses.
+fn says_then(between: &str) -> bool {
+    between.split(|c: char| !c.is_alphanumeric()).any(|word| word.eq_ignore_ascii_case("then"))
+}
+
+fn begins_with_then(clause: &str) -> bool {
+    after_any(clause.trim_start(), &["then", "and then"]).is_some()
 }
 
 /// What one clause means after `last`.

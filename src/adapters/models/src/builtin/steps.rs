@@ -7,16 +7,18 @@ use std::collections::BTreeSet;
 use callboard_domain::json::RawJson;
 use callboard_domain::limits::MAX_STEPS;
 use callboard_domain::plan::{OnFailure, ProposedStep};
+use callboard_ports::model::ToolDown;
 use serde_json::{Value, json};
 
 use super::arithmetic::Expression;
 use super::currency::{Amount, Conversion};
+use super::effect::Effect;
 use super::expression::PREVIOUS;
-use super::read::{Intent, Reading};
+use super::read::{Clause, Intent, Reading};
 use super::small_talk::SmallTalk;
 
-/// An echo's text must fit a result, escapes and all (256 KiB), and a plan's arguments (256 KiB) with its neighbours.
-const MAX_ECHO_BYTES: usize = 200 * 1024;
+/// A text must fit a result, escapes and all (256 KiB), and a plan's arguments (256 KiB) with its neighbours.
+const MAX_TEXT_BYTES: usize = 200 * 1024;
 
 /// What became of a message.
 #[derive(Debug, Default)]
@@ -38,14 +40,31 @@ enum Previous {
 struct Drafting<'t> {
     draft: Draft,
     tools: &'t BTreeSet<String>,
+    down: &'t [ToolDown],
     previous: Option<Previous>,
-    echo_bytes: usize,
+    text_bytes: usize,
+    /// Steps since the last `then`, and those before it.
+    together: Vec<String>,
+    earlier: Vec<String>,
 }
 
-/// Makes steps of `reading`, for the `tools` that there are.
-pub(super) fn draft(reading: Reading<'_>, tools: &BTreeSet<String>) -> Draft {
-    let mut drafting = Drafting { draft: Draft::default(), tools, previous: None, echo_bytes: 0 };
-    for intent in reading.intents {
+/// Makes steps of `reading`, for the `tools` that there are and that are not `down`.
+pub(super) fn draft(reading: Reading<'_>, tools: &BTreeSet<String>, down: &[ToolDown]) -> Draft {
+    let mut drafting = Drafting {
+        draft: Draft::default(),
+        tools,
+        down,
+        previous: None,
+        text_bytes: 0,
+        together: Vec::new(),
+        earlier: Vec::new(),
+    };
+    // Questions are asked at once whatever their order: only what does something can come too early.
+    let ordered = reading.clauses.iter().any(|c| matches!(c.intent, Intent::Effect(_) | Intent::Echo(_)));
+    for Clause { intent, then } in reading.clauses {
+        if ordered && then && !drafting.together.is_empty() {
+            drafting.earlier = std::mem::take(&mut drafting.together);
+        }
         drafting.take(intent);
     }
     let mut draft = drafting.draft;
@@ -57,7 +76,9 @@ pub(super) fn draft(reading: Reading<'_>, tools: &BTreeSet<String>) -> Draft {
             shortened(beyond)
         ));
     }
-    let independent = draft.steps.iter().filter(|step| !step.arguments.as_str().contains("${")).count();
+    let independent =
+        |step: &&ProposedStep| !step.arguments.as_str().contains("${") && step.depends_on.is_empty();
+    let independent = draft.steps.iter().filter(independent).count();
     for step in &mut draft.steps {
         // Of several questions the others are still worth answering; the only one fails the turn.
         step.on_failure = Some(if independent > 1 { OnFailure::Skip } else { OnFailure::Fail });
@@ -87,6 +108,7 @@ impl Drafting<'_> {
             }
             Intent::Conversion(conversion) => self.exchange(conversion),
             Intent::Math(expression) => self.math(expression),
+            Intent::Effect(effect) => self.effect(effect),
             Intent::Echo(echo) => {
                 self.previous = None;
                 let shown = format!("echo {}", shortened(&echo.text));
@@ -94,16 +116,41 @@ impl Drafting<'_> {
                 if let Some(delay_ms) = echo.delay_ms {
                     arguments["delay_ms"] = delay_ms.into();
                 }
-                self.echo_bytes += arguments.to_string().len();
-                if self.echo_bytes > MAX_ECHO_BYTES {
-                    self.draft.hints.push(format!(
-                        "The texts to repeat are too long; together at most {MAX_ECHO_BYTES} bytes."
-                    ));
-                    return;
-                }
-                self.step("echo", arguments, &shown);
+                self.text("echo", arguments, &shown);
             }
         }
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        self.previous = None;
+        match effect {
+            Effect::Webhook { url, text } => {
+                let mut arguments = json!({"url": escaped(&url)});
+                if let Some(text) = text {
+                    arguments["text"] = escaped(&text).into();
+                }
+                self.text("webhook", arguments, &format!("webhook {}", shortened(&url)));
+            }
+            Effect::Deposit { text, url } => {
+                let mut arguments = json!({"text": escaped(&text)});
+                if let Some(url) = url {
+                    arguments["url"] = escaped(&url).into();
+                }
+                self.text("deposit", arguments, &format!("deposit {}", shortened(&text)));
+            }
+        }
+    }
+
+    /// Adds a step whose arguments are as long as their writer likes.
+    fn text(&mut self, tool: &str, arguments: Value, shown: &str) {
+        self.text_bytes += arguments.to_string().len();
+        if self.text_bytes > MAX_TEXT_BYTES {
+            self.draft.hints.push(format!(
+                "The texts to repeat or send are too long; together at most {MAX_TEXT_BYTES} bytes."
+            ));
+            return;
+        }
+        self.step(tool, arguments, shown);
     }
 
     /// Adds a step when there is such a tool and room for it; its id.
@@ -112,6 +159,14 @@ impl Drafting<'_> {
             self.draft.hints.push(format!(
                 "“{}” needs the tool {tool:?}, which is not available here.",
                 shortened(shown)
+            ));
+            return None;
+        }
+        if let Some(down) = self.down.iter().find(|down| &*down.tool == tool) {
+            self.draft.hints.push(format!(
+                "“{}” cannot be done now: the tool {tool:?} is down ({}).",
+                shortened(shown),
+                shortened(&down.why)
             ));
             return None;
         }
@@ -124,9 +179,10 @@ impl Drafting<'_> {
             id: id.clone(),
             tool: tool.to_owned(),
             arguments: RawJson::from_value(&arguments),
-            depends_on: Vec::new(),
+            depends_on: self.earlier.clone(),
             on_failure: None,
         });
+        self.together.push(id.clone());
         Some(id)
     }
 

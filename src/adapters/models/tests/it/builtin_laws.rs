@@ -23,6 +23,9 @@ fn fragment() -> impl Strategy<Value = String> {
         Just("12 miles in km".to_owned()),
         Just("echo ${x.y}".to_owned()),
         Just("after 3 seconds".to_owned()),
+        Just("webhook http://h/${a} with".to_owned()),
+        Just("deposit a at http://h".to_owned()),
+        Just("then deposit".to_owned()),
         Just("how many".to_owned()),
         Just("the sum of".to_owned()),
         "[0-9(){}\\[\\]+*/^%!., ]{0,12}",
@@ -34,6 +37,7 @@ fn fragment() -> impl Strategy<Value = String> {
 fn message() -> impl Strategy<Value = String> {
     let joint = prop_oneof![
         Just(" and "),
+        Just(" then "),
         Just(", "),
         Just("; "),
         Just("? "),
@@ -90,6 +94,13 @@ async fn the_longest_messages_are_read_in_bounded_time() {
         "\n",
         "日本",
         "what is ",
+        "deposit a; ",
+        "deposit ",
+        "deposit \"",
+        "deposit a then ",
+        "webhook http://h/a with b and ",
+        "webhook http://h/a; 2+2; ",
+        "http://",
     ] {
         let message = fill(unit);
         let began = Instant::now();

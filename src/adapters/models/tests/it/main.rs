@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod builtin_answers;
+mod builtin_effects;
 mod builtin_laws;
 mod builtin_plans;
 mod endings;

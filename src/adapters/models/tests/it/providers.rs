@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use callboard_domain::event::PlanGenerated;
 use callboard_models::{Built, ModelsConfig, build};
+use callboard_ports::model::{PlanRequest, ToolDown};
 use callboard_testkit::stubs::{Ollama, OpenAi};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -63,12 +64,30 @@ async fn ollama_plans_with_the_tools_it_is_told_of() {
     assert_eq!(asked["stream"], false);
     assert_eq!(
         asked["format"]["properties"]["steps"]["items"]["properties"]["tool"]["enum"],
-        json!(["echo", "exchange", "math", "weather"])
+        json!(["deposit", "echo", "exchange", "math", "weather", "webhook"])
     );
     assert_eq!(asked["format"]["properties"]["steps"]["items"]["properties"]["arguments"]["type"], "object");
     assert!(asked["options"]["num_ctx"].as_u64().unwrap() >= 8_192);
     let system = asked["messages"][0]["content"].as_str().unwrap();
     assert!(system.contains("12 miles to km") && system.contains("\"expression\""), "{system}");
+}
+
+#[tokio::test]
+async fn a_model_is_told_which_tools_are_down_and_why() {
+    let ollama = Ollama::start().unwrap();
+    ollama.say(GOOD);
+    let down = ToolDown { tool: "weather".into(), why: "the weather service answered 503".into() };
+    let asked = PlanRequest { down: vec![down], ..request("what is 2+2?") };
+    with_ollama(&ollama).await.planner.plan(asked).await.unwrap();
+    let sent = ollama.requests().last().unwrap().json();
+    let system = sent["messages"][0]["content"].as_str().unwrap();
+    assert!(
+        system.contains("are down") && system.contains("- weather: the weather service answered 503"),
+        "{system}"
+    );
+    assert!(!system.contains("\"place\""), "its arguments are not offered");
+    let choice = &sent["format"]["properties"]["steps"]["items"]["properties"]["tool"]["enum"];
+    assert!(!choice.to_string().contains("weather") && choice.to_string().contains("math"), "{choice}");
 }
 
 #[tokio::test]
@@ -93,7 +112,10 @@ async fn a_plan_with_an_unknown_tool_is_told_the_known_ones() {
     let plan = plan(&with_ollama(&ollama).await, "what is 2+2?").await;
     assert_eq!(by(&plan).0, "ollama");
     let repair = ollama.requests().last().unwrap().json().to_string();
-    assert!(repair.contains("teleport") && repair.contains("echo, exchange, math, weather"), "{repair}");
+    assert!(
+        repair.contains("teleport") && repair.contains("deposit, echo, exchange, math, weather, webhook"),
+        "{repair}"
+    );
 }
 
 #[tokio::test]

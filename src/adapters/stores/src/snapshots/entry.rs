@@ -6,12 +6,12 @@
 //! | `c` partition | checkpoint and digest |
 //! | `e` partition, conversation | entry: what belongs to the conversation |
 //! | `s` partition, conversation | snapshot, as the caller encoded it |
-//! | `o` partition, wake time, conversation | nothing: an open turn |
+//! | `o` partition, wake time, conversation | what is open in it |
 //! | `x` partition, conversation, 0, chunk | offset ranges |
 
 use callboard_domain::id::{ConversationId, fnv1a};
 use callboard_ports::log::LogIdentity;
-use callboard_ports::snapshot::Checkpoint;
+use callboard_ports::snapshot::{Checkpoint, Open};
 
 pub(super) const CHECKPOINT: u8 = b'c';
 pub(super) const ENTRY: u8 = b'e';
@@ -42,18 +42,18 @@ pub(super) fn rest(key: &[u8]) -> &[u8] {
     key.get(5..).unwrap_or_default()
 }
 
-pub(super) fn open_key(partition: u32, wake_at_ms: i64, conversation: &ConversationId) -> Vec<u8> {
+pub(super) fn open_key(partition: u32, place_ms: i64, conversation: &ConversationId) -> Vec<u8> {
     // Flipping the sign bit makes the byte order that of the numbers.
-    let ordered = (wake_at_ms as u64) ^ (1 << 63);
+    let ordered = (place_ms as u64) ^ (1 << 63);
     let mut key = key(OPEN, partition, &ordered.to_be_bytes());
     key.extend_from_slice(conversation.as_str().as_bytes());
     key
 }
 
-pub(super) fn parse_open(key: &[u8]) -> Option<(i64, ConversationId)> {
-    let (ordered, conversation) = rest(key).split_first_chunk::<8>()?;
-    let wake_at_ms = (u64::from_be_bytes(*ordered) ^ (1 << 63)) as i64;
-    Some((wake_at_ms, conversation_of(conversation)?))
+/// Whose entry it is, and what is open there.
+pub(super) fn parse_open(key: &[u8], value: &[u8]) -> Option<(ConversationId, Open)> {
+    let (_, conversation) = rest(key).split_first_chunk::<8>()?;
+    Some((conversation_of(conversation)?, Open::decode(unseal(key, value)?)?))
 }
 
 pub(super) fn chunk_key(partition: u32, conversation: &ConversationId, chunk: u32) -> Vec<u8> {
@@ -90,7 +90,9 @@ fn checksum(key: &[u8], body: &[u8]) -> u32 {
 /// What belongs to a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Entry {
-    pub(super) wake_at_ms: Option<i64>,
+    /// Where it stands among the open ones, if it has anything open, and the CRC of what that is.
+    pub(super) open_at_ms: Option<i64>,
+    pub(super) open_crc: u32,
     pub(super) snapshot_crc: u32,
     /// Chunks of its offset index, and the CRC of the last one, which alone changes.
     pub(super) chunks: u32,
@@ -99,9 +101,9 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = vec![u8::from(self.wake_at_ms.is_some())];
-        out.extend_from_slice(&self.wake_at_ms.unwrap_or(0).to_be_bytes());
-        for number in [self.snapshot_crc, self.chunks, self.last_chunk_crc] {
+        let mut out = vec![u8::from(self.open_at_ms.is_some())];
+        out.extend_from_slice(&self.open_at_ms.unwrap_or(0).to_be_bytes());
+        for number in [self.open_crc, self.snapshot_crc, self.chunks, self.last_chunk_crc] {
             out.extend_from_slice(&number.to_be_bytes());
         }
         out
@@ -109,12 +111,14 @@ impl Entry {
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (open, rest) = bytes.split_first()?;
-        let (wake, rest) = rest.split_first_chunk()?;
+        let (open_at, rest) = rest.split_first_chunk()?;
+        let (open_crc, rest) = rest.split_first_chunk()?;
         let (snapshot_crc, rest) = rest.split_first_chunk()?;
         let (chunks, rest) = rest.split_first_chunk()?;
         let (last_chunk_crc, rest) = rest.split_first_chunk()?;
         rest.is_empty().then_some(Self {
-            wake_at_ms: (*open == 1).then_some(i64::from_be_bytes(*wake)),
+            open_at_ms: (*open == 1).then_some(i64::from_be_bytes(*open_at)),
+            open_crc: u32::from_be_bytes(*open_crc),
             snapshot_crc: u32::from_be_bytes(*snapshot_crc),
             chunks: u32::from_be_bytes(*chunks),
             last_chunk_crc: u32::from_be_bytes(*last_chunk_crc),
@@ -161,20 +165,24 @@ pub(super) fn decode_checkpoint(bytes: &[u8]) -> Option<(Checkpoint, Digest)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ConversationId, ENTRY, Entry, end, key, open_key, parse_open, seal, unseal};
+    use super::{ConversationId, ENTRY, Entry, Open, end, key, open_key, parse_open, seal, unseal};
 
     #[test]
     fn wake_times_sort_as_numbers() {
         let id = ConversationId::new("c").unwrap();
-        let keys = [i64::MIN, -5, 0, 7, i64::MAX].map(|wake| open_key(1, wake, &id));
+        let keys = [i64::MIN, -5, 0, 7, i64::MAX].map(|place| open_key(1, place, &id));
         assert!(keys.is_sorted());
-        assert_eq!(parse_open(&keys[1]), Some((-5, id)));
+        let open = Open { wake_at_ms: Some(-5), turns: Vec::new() };
+        let value = seal(&keys[1], open.encode());
+        assert_eq!(parse_open(&keys[1], &value), Some((id, open)));
+        assert_eq!(parse_open(&keys[2], &value), None, "under another key it is nothing");
         assert!(end(ENTRY, u32::MAX) > key(ENTRY, u32::MAX, b"zzz"));
     }
 
     #[test]
     fn a_record_is_whole_and_under_its_own_key() {
-        let entry = Entry { wake_at_ms: Some(-1), snapshot_crc: 2, chunks: 3, last_chunk_crc: 4 };
+        let entry =
+            Entry { open_at_ms: Some(-1), open_crc: 5, snapshot_crc: 2, chunks: 3, last_chunk_crc: 4 };
         assert_eq!(Entry::decode(&entry.encode()), Some(entry));
         let sealed = seal(b"key", entry.encode());
         assert_eq!(unseal(b"key", &sealed), Some(&*entry.encode()));

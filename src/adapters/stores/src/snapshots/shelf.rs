@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use callboard_domain::id::ConversationId;
-use callboard_ports::snapshot::{Checkpoint, Dirty, Flush, SnapshotError, Stored};
+use callboard_ports::snapshot::{Checkpoint, Dirty, Flush, Open, SnapshotError, Stored};
 
 use super::OpenSnapshotsError;
 use super::aside::move_aside;
@@ -126,7 +126,11 @@ impl Shelf {
         }
     }
 
-    pub(super) fn open_turns(&mut self, partition: u32, limit: usize) -> Outcome<Vec<(i64, ConversationId)>> {
+    pub(super) fn open_turns(
+        &mut self,
+        partition: u32,
+        limit: usize,
+    ) -> Outcome<Vec<(ConversationId, Open)>> {
         let (map, _) = self.checked(partition)?;
         let mut open = Vec::new();
         let mut sound = true;
@@ -134,12 +138,12 @@ impl Shelf {
             if open.len() == limit {
                 return false;
             }
-            let turn = unseal(key, value).and_then(|_| parse_open(key));
-            sound &= turn.is_some();
-            open.extend(turn);
+            let found = parse_open(key, value);
+            sound &= found.is_some();
+            open.extend(found);
             sound
         })?;
-        if sound { Ok(open) } else { corrupt("an open turn") }
+        if sound { Ok(open) } else { corrupt("what is open in a conversation") }
     }
 
     pub(super) fn conversations(
@@ -237,16 +241,16 @@ fn verify(map: &dyn Map, partition: u32) -> Outcome<Digest> {
         let entry = unseal(key, value).and_then(Entry::decode);
         if let (Some(entry), Some(id)) = (entry, conversation_of(rest(key))) {
             found.add(key, value);
-            if let Some(wake_at_ms) = entry.wake_at_ms {
-                difference.add(&open_key(partition, wake_at_ms, &id), &[]);
+            if let Some(open_at_ms) = entry.open_at_ms {
+                difference.add(&open_key(partition, open_at_ms, &id), &entry.open_crc.to_be_bytes());
             }
         } else {
             sound = false;
         }
         sound
     })?;
-    map.scan(&key(OPEN, partition, &[]), &end(OPEN, partition), &mut |key, _| {
-        difference.remove(key, &[]);
+    map.scan(&key(OPEN, partition, &[]), &end(OPEN, partition), &mut |key, value| {
+        difference.remove(key, &crc32fast::hash(value).to_be_bytes());
         true
     })?;
     let expected = read_checkpoint(map, partition)?.map_or(Digest::default(), |(_, digest)| digest);
@@ -332,7 +336,7 @@ impl Pending<'_> {
     }
 
     fn put(&mut self, dirty: Dirty) -> Outcome<()> {
-        let Dirty { conversation, snapshot, offsets, wake_at_ms } = dirty;
+        let Dirty { conversation, snapshot, offsets, open } = dirty;
         let partition = self.partition;
         let entry_key = key(ENTRY, partition, conversation.as_str().as_bytes());
         let old = read_entry(&|key| self.get(key), partition, &conversation)?;
@@ -341,15 +345,16 @@ impl Pending<'_> {
             self.digest.remove(&entry_key, &value);
             entry = before;
         }
-        if let Some(wake_at_ms) = entry.wake_at_ms {
-            self.writes.insert(open_key(partition, wake_at_ms, &conversation), None);
+        if let Some(open_at_ms) = entry.open_at_ms {
+            self.writes.insert(open_key(partition, open_at_ms, &conversation), None);
         }
-        if let Some(wake_at_ms) = wake_at_ms {
-            let key = open_key(partition, wake_at_ms, &conversation);
-            let value = seal(&key, Vec::new());
+        (entry.open_at_ms, entry.open_crc) = (open.as_ref().map(Open::place_ms), 0);
+        if let Some(open) = open {
+            let key = open_key(partition, open.place_ms(), &conversation);
+            let value = seal(&key, open.encode());
+            entry.open_crc = crc32fast::hash(&value);
             self.writes.insert(key, Some(value));
         }
-        entry.wake_at_ms = wake_at_ms;
         self.put_offsets(&conversation, &mut entry, &offsets)?;
         entry.snapshot_crc = crc32fast::hash(&snapshot);
         self.writes.insert(key(SNAPSHOT, partition, conversation.as_str().as_bytes()), Some(snapshot));

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use callboard_domain::id::ConversationId;
-use callboard_ports::snapshot::{Checkpoint, Flush, SnapshotError, SnapshotStore, Stored};
+use callboard_ports::snapshot::{Checkpoint, Flush, Open, SnapshotError, SnapshotStore, Stored};
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
@@ -92,7 +92,7 @@ impl SnapshotStore for StoreThread {
         &self,
         partition: u32,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<(i64, ConversationId)>, SnapshotError>> {
+    ) -> BoxFuture<'_, Result<Vec<(ConversationId, Open)>, SnapshotError>> {
         self.ask(move |shelf| shelf.open_turns(partition, limit))
     }
 

@@ -5,8 +5,10 @@
 
 mod disk_full;
 mod folder;
+mod in_hand;
 mod kill;
 mod log;
 mod repair;
 mod snapshots;
+mod start;
 mod speed;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use callboard_domain::id::ConversationId;
 use callboard_ports::contract::{self, SnapshotHarness};
 use callboard_ports::log::LogIdentity;
-use callboard_ports::snapshot::{Checkpoint, Dirty, Flush, SnapshotError, SnapshotStore};
+use callboard_ports::snapshot::{Checkpoint, Dirty, Flush, Open, SnapshotError, SnapshotStore};
 use callboard_stores::{Engine, OpenSnapshotsError, open_snapshots};
 use futures_util::future::BoxFuture;
 
@@ -91,7 +91,7 @@ async fn fjall_keeps_the_contract() {
 
 fn dirty(id: &ConversationId, round: u8) -> Dirty {
     let offsets = (0..3).map(|i| u64::from(round) * 1_000 + i * 100).collect();
-    Dirty { conversation: id.clone(), snapshot: vec![round; 500], offsets, wake_at_ms: Some(1) }
+    Dirty { conversation: id.clone(), snapshot: vec![round; 500], offsets, open: Some(Open::default()) }
 }
 
 async fn fill(store: &dyn SnapshotStore, ids: &[ConversationId]) {

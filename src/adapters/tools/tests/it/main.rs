@@ -1,9 +1,12 @@
 //! The tools as a pool uses them: through the registry, against stub services.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod deposit;
 mod echo;
 mod exchange;
 mod math;
 mod plans;
 mod weather;
+mod webhook;
+mod wire;
 mod world;

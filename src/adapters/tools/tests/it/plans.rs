@@ -44,7 +44,7 @@ async fn an_unknown_tool_is_told_what_there_is() {
         refusal,
         ToolRefusal::Unknown {
             name: "teleport".to_owned(),
-            known: "echo, exchange, math, weather".to_owned()
+            known: "deposit, echo, exchange, math, weather, webhook".to_owned()
         }
     );
     assert_eq!(&*registry.check_resolved("teleport", &RawJson::null()).unwrap_err().kind, "unknown_tool");
@@ -97,7 +97,7 @@ async fn policies_come_from_settings() {
     assert_eq!(registry.tool("echo").unwrap().spec().concurrency, 2);
     assert_eq!(registry.turn_limits("anyone"), TurnLimits::default());
     let names: Vec<String> = registry.specs().iter().map(|spec| spec.name.to_string()).collect();
-    assert_eq!(names, ["echo", "exchange", "math", "weather"]);
+    assert_eq!(names, ["deposit", "echo", "exchange", "math", "weather", "webhook"]);
     // Where no deadline was set, every attempt fits into it.
     for spec in registry.specs().iter().filter(|spec| &*spec.name != "echo") {
         assert!(spec.deadline_ms >= spec.timeout_ms * u64::from(spec.max_attempts), "{}", spec.name);
@@ -117,6 +117,8 @@ async fn wrong_settings_are_named() {
         (json!({"weather": {"geocoding_url": "example.org"}}), "tools.weather.geocoding_url"),
         (json!({"exchange": {"base_url": "ftp://example.org"}}), "tools.exchange.base_url"),
         (json!({"exchange": {"base_url": "https://user:word@example.org"}}), "tools.exchange.base_url"),
+        (json!({"webhook": {"allow": ["https://user:word@example.org"]}}), "tools.webhook.allow"),
+        (json!({"deposit": {"base_url": "example.org"}}), "tools.deposit.base_url"),
     ] {
         let config: ToolsConfig = serde_json::from_value(config).unwrap();
         let handle = tokio::runtime::Handle::current();

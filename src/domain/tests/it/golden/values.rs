@@ -263,7 +263,8 @@ fn ending() -> Vec<(&'static str, Event)> {
     };
     let failed = TurnError::new("turn_timeout", "the turn's turn_timeout of 600000 ms has passed");
     vec![
-        ("PlanFailed", Event::PlanFailed(PlanFailed { error: failed })),
+        ("PlanFailed", Event::PlanFailed(PlanFailed::of(failed.clone()))),
+        ("PlanFailed.missing", Event::PlanFailed(PlanFailed { error: failed, missing_version: Some(2) })),
         ("PlanCancelled", cancelled(Some("anna"), "changed my mind", Some("command-5"))),
         ("PlanCancelled.reset", cancelled(None, "the history was reset", None)),
         ("FinalAnswerSynthesized", Event::FinalAnswerSynthesized(answer)),

@@ -2,6 +2,7 @@
 //! outside (planner, tools, synthesizer). Deterministic: one script gives one log.
 
 mod essence;
+pub mod hand;
 mod host;
 mod outside;
 pub mod script;
@@ -9,12 +10,15 @@ pub mod tools;
 
 use std::collections::BTreeMap;
 
-use callboard_domain::command::{Asked, Command, HistoryReset, PlanCancelRequest, UserQuery, default_agent};
+use callboard_domain::command::{
+    Asked, Command, HistoryReset, InvocationSettleRequest, PlanCancelRequest, RetryNowRequest, UserQuery,
+    default_agent,
+};
 use callboard_domain::decide::{Decision, decide};
-use callboard_domain::event::Event;
+use callboard_domain::event::{Event, Settlement};
 use callboard_domain::time::Millis;
 use callboard_domain::wire::Readable;
-use callboard_domain::{CommandId, ConversationId, Recorded, State, audit};
+use callboard_domain::{CommandId, ConversationId, EffectId, RawJson, Recorded, State, StepId, audit};
 
 pub use essence::{bytes, ended, essence, gist, replay};
 pub use host::Host;
@@ -174,6 +178,12 @@ impl World {
     }
 }
 
+/// A step of the first plan of a question, by their indexes.
+fn effect(turn: usize, step: usize) -> EffectId {
+    let step = StepId::new(&format!("s{step}")).unwrap();
+    EffectId { conversation: conversation(), command: turn_id(turn), version: 1, step }
+}
+
 fn commands(script: &Script) -> Vec<(Millis, Asked)> {
     let mut at = START_MS;
     let (mut coming, mut turns) = (Vec::new(), 0_usize);
@@ -193,6 +203,19 @@ fn commands(script: &Script) -> Vec<(Millis, Asked)> {
                 (own, Command::PlanCancelRequested(PlanCancelRequest { turn_command_id, by, reason: None }))
             }
             Act::Reset => (own, Command::UserHistoryReset(HistoryReset { by: None })),
+            Act::Settle { turn, step, done } => {
+                let settlement = match done {
+                    true => Settlement::Done(RawJson::parse(r#"{"of":"a person's word"}"#).unwrap()),
+                    false => Settlement::NotDone,
+                };
+                let (effect_id, by) = (effect(*turn, *step), "tester".into());
+                let request = InvocationSettleRequest { effect_id, settlement, by, why: None };
+                (own, Command::InvocationSettleRequested(request))
+            }
+            Act::RetryNow { turn, step } => {
+                let request = RetryNowRequest { effect_id: effect(*turn, *step), by: None };
+                (own, Command::RetryNowRequested(request))
+            }
         };
         coming.push((at, Asked { id, command }));
     }

@@ -1,7 +1,7 @@
 //! What the outside does in a simulated world: what is asked when, what planner, tools and synthesizer
 //! answer. Plain data with proptest strategies; `world::World` plays it.
 
-use callboard_domain::plan::{OnFailure, Then};
+use callboard_domain::plan::{EffectClass, OnFailure, Then};
 use proptest::prelude::*;
 
 /// What one attempt at a step comes to.
@@ -26,6 +26,9 @@ pub struct StepScript {
     pub depends_on: Vec<usize>,
     /// Whether the dependencies are written as references in the arguments.
     pub by_reference: bool,
+    pub effect: EffectClass,
+    /// The first pause between attempts.
+    pub backoff_ms: u64,
     pub on_failure: OnFailure,
     pub max_attempts: u32,
     pub latency_ms: u64,
@@ -64,6 +67,17 @@ pub enum Act {
     AskAgain(usize),
     Cancel(usize),
     Reset,
+    /// Somebody says what came of a step of a first plan.
+    Settle {
+        turn: usize,
+        step: usize,
+        done: bool,
+    },
+    /// Somebody ends the back-off of a step of a first plan.
+    RetryNow {
+        turn: usize,
+        step: usize,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -117,19 +131,36 @@ fn on_failure() -> impl Strategy<Value = OnFailure> {
     prop_oneof![1 => Just(OnFailure::Fail), 2 => Just(OnFailure::Skip), 2 => Just(OnFailure::Replan)]
 }
 
+fn effect() -> impl Strategy<Value = EffectClass> {
+    prop_oneof![
+        3 => Just(EffectClass::Pure),
+        1 => Just(EffectClass::Idempotent),
+        1 => Just(EffectClass::Reconcilable),
+        3 => Just(EffectClass::Unsafe)
+    ]
+}
+
 pub fn step(mood: Mood) -> impl Strategy<Value = StepScript> {
     let replies = prop::collection::vec(reply(mood), 0..3);
-    (any::<u8>(), any::<bool>(), on_failure(), 1_u32..=3, 1_u64..900, replies).prop_map(
-        |(mask, by_reference, on_failure, max_attempts, latency_ms, replies)| StepScript {
-            // Sparse, so that most plans have steps side by side.
-            depends_on: (0..6).filter(|bit| mask & (mask >> 2) & (1 << bit) != 0).collect(),
-            by_reference,
-            on_failure,
-            max_attempts,
-            latency_ms,
-            replies,
-        },
-    )
+    // Long enough, in the wild, that somebody may end it by hand.
+    let backoff_ms =
+        if mood == Mood::Calm { Just(100).boxed() } else { prop_oneof![Just(100), Just(4_000)].boxed() };
+    (any::<u8>(), any::<bool>(), (effect(), backoff_ms, on_failure()), 1_u32..=3, 1_u64..900, replies)
+        .prop_map(
+            |(mask, by_reference, (effect, backoff_ms, on_failure), max_attempts, latency_ms, replies)| {
+                StepScript {
+                    // Sparse, so that most plans have steps side by side.
+                    depends_on: (0..6).filter(|bit| mask & (mask >> 2) & (1 << bit) != 0).collect(),
+                    by_reference,
+                    effect,
+                    backoff_ms,
+                    on_failure,
+                    max_attempts,
+                    latency_ms,
+                    replies,
+                }
+            },
+        )
 }
 
 pub fn plan(mood: Mood) -> impl Strategy<Value = PlanScript> {
@@ -162,6 +193,11 @@ fn turn(mood: Mood) -> impl Strategy<Value = TurnScript> {
         .prop_map(|(rounds, planner_ms, answering)| TurnScript { rounds, planner_ms, answering })
 }
 
+/// An index that is mostly the first.
+fn few() -> impl Strategy<Value = usize> {
+    prop_oneof![2 => Just(0_usize), 1 => 0_usize..3]
+}
+
 pub fn script(mood: Mood) -> impl Strategy<Value = Script> {
     let ask = turn(mood).prop_map(Act::Ask);
     let act = match mood {
@@ -170,13 +206,22 @@ pub fn script(mood: Mood) -> impl Strategy<Value = Script> {
             6 => ask,
             1 => (0_usize..4).prop_map(Act::AskAgain),
             2 => (0_usize..4).prop_map(Act::Cancel),
-            1 => Just(Act::Reset)
+            1 => Just(Act::Reset),
+            3 => (0_usize..3, 0_usize..4, any::<bool>())
+                .prop_map(|(turn, step, done)| Act::Settle { turn, step, done }),
+            3 => (few(), few()).prop_map(|(turn, step)| Act::RetryNow { turn, step })
         ]
         .boxed(),
     };
     let timeout = if mood == Mood::Calm { 600_000..600_001_u64 } else { 2_000..40_000 };
     let first = turn(mood).prop_map(|turn| (0, Act::Ask(turn)));
-    (first, prop::collection::vec((0_u64..3_000, act), 0..4), timeout, 1_u32..=4).prop_map(
+    // A doubt that the deadline brings comes after eight seconds: some acts come later.
+    let gap = if mood == Mood::Calm {
+        (0_u64..3_000).boxed()
+    } else {
+        prop_oneof![3 => 0_u64..3_000, 1 => 3_000_u64..12_000].boxed()
+    };
+    (first, prop::collection::vec((gap, act), 0..6), timeout, 1_u32..=4).prop_map(
         |(first, mut acts, turn_timeout_ms, max_rounds)| {
             acts.insert(0, first);
             Script { acts, turn_timeout_ms, max_rounds }

@@ -2,31 +2,30 @@
 //! hosts, batches become messages, and a full mailbox holds the lane back, never drops. Commands and events have
 //! lanes of their own, so that a command can never take the place of the event that would free it.
 //!
-//! Neighbours: `guardian` (its parent, which joins the group and opens the tail), `host` (its children).
+//! Neighbours: `guardian` (its parent, which joins the group and opens the tail), `hosts` (its children and what becomes of
+//! them), `host`.
+
+mod hosts;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::{Actor, ActorContext, Addr, Context, Handler, Message, ResponseFuture};
-use callboard_ports::inbox::{Committed, InboxControl, InboxEvent};
-use callboard_ports::log::{Batch, TailControl, TailEvent};
-use callboard_ports::record::Topic;
-use futures_util::future::LocalBoxFuture;
-use tokio::sync::{mpsc, oneshot};
+use callboard_ports::inbox::{InboxControl, InboxEvent};
+use callboard_ports::log::{TailControl, TailEvent};
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::host::{FromTail, Host, HostContext, HostFeed, Retire, TakeCommands, Taken};
-use crate::limits::{BATCH_MAILBOX, HOST_MAILBOX};
+use crate::host::{FromTail, Host, Taken};
+use crate::limits::BATCH_MAILBOX;
 use crate::node::Fatal;
 use crate::observe::{ActorView, Show};
 use crate::planner_pool::PlannerPool;
 use crate::shared::Shared;
-use crate::supervise::{Children, Drain, Ended, Ending, EndingCell, Kill, RestartChild, local};
-use crate::wakes::Wakes;
-use crate::window::{Window, WindowBounds};
+use crate::supervise::{Children, Drain, Ending, EndingCell, Kill};
+use crate::window::Window;
 
 /// One lane of the command group and of the event tail.
 pub struct BridgeFeed {
@@ -51,12 +50,14 @@ pub struct Bridge {
     feed: Option<BridgeFeed>,
     inbox: Arc<dyn InboxControl>,
     tail: Arc<dyn TailControl>,
-    partitions: HashMap<u32, Owned>,
+    partitions: BTreeMap<u32, Owned>,
     planner: Rc<RefCell<Option<Addr<PlannerPool>>>>,
     children: Children,
-    pumps: Vec<AbortHandle>,
+    tasks: Vec<AbortHandle>,
     /// Tail assignments are numbered over all hosts of this bridge.
     generation: Rc<Cell<u64>>,
+    /// Monotonic: since when a partition has no host that runs.
+    lost: BTreeMap<u32, u64>,
 }
 
 #[derive(Message)]
@@ -72,14 +73,6 @@ struct FromEvents(TailEvent);
 #[rtype(result = "()")]
 struct LaneClosed;
 
-/// A host has written everything down.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Retired {
-    partition: u32,
-    ack: Option<oneshot::Sender<()>>,
-}
-
 impl Bridge {
     pub fn new(
         path: String,
@@ -88,15 +81,7 @@ impl Bridge {
         addr: Addr<Self>,
         ending: EndingCell,
     ) -> Self {
-        let ports = &shared.ports;
-        let children = Children::new(
-            &path,
-            ports.clock.clone(),
-            ports.entropy.clone(),
-            shared.metrics.clone(),
-            addr.clone().recipient(),
-            addr.clone().recipient(),
-        );
+        let children = Children::new(&path, &shared, addr.clone().recipient(), addr.clone().recipient());
         Self {
             path,
             inbox: feed.inbox.clone(),
@@ -105,103 +90,13 @@ impl Bridge {
             shared,
             addr,
             ending,
-            partitions: HashMap::new(),
+            partitions: BTreeMap::new(),
             planner: Rc::default(),
             children,
-            pumps: Vec::new(),
+            tasks: Vec::new(),
             generation: Rc::default(),
+            lost: BTreeMap::new(),
         }
-    }
-
-    fn start_planner(&mut self) {
-        let (path, shared, slot) =
-            (format!("{}/planner", self.path), self.shared.clone(), self.planner.clone());
-        let factory = Box::new(move || {
-            let (path, shared) = (path.clone(), shared.clone());
-            let (addr, started) =
-                local(HOST_MAILBOX, |addr, ending| PlannerPool::new(path, shared, addr, ending));
-            *slot.borrow_mut() = Some(addr);
-            started
-        });
-        self.children.start("planner", factory);
-    }
-
-    fn own(&mut self, partition: u32, committed: Option<Committed>) {
-        let limits = &self.shared.limits;
-        let bounds =
-            WindowBounds { entries: limits.commands_in_flight, bytes: limits.command_bytes_in_flight };
-        let from = committed.map_or(0, |position| position.next_offset);
-        let orders = Arc::new(Window::new(Topic::UserCommands, partition, from, bounds, self.inbox.clone()));
-        let slot: Rc<RefCell<Option<Addr<Host>>>> = Rc::default();
-        self.partitions.insert(partition, Owned { orders: orders.clone(), host: slot.clone() });
-        let path = format!("{}/host-{partition}", self.path);
-        let (shared, planner, generation) =
-            (self.shared.clone(), self.planner.clone(), self.generation.clone());
-        let (tail, inbox) = (self.tail.clone(), self.inbox.clone());
-        let factory = Box::new(move || {
-            generation.set(generation.get() + 1);
-            let context = Rc::new(HostContext {
-                shared: shared.clone(),
-                partition,
-                path: path.clone(),
-                wakes: Wakes::default(),
-                orders: orders.clone(),
-                planner: planner.clone(),
-            });
-            let feed = HostFeed { tail: tail.clone(), inbox: inbox.clone(), generation: generation.get() };
-            let (addr, started) = local(HOST_MAILBOX, |addr, ending| Host::new(context, feed, addr, ending));
-            *slot.borrow_mut() = Some(addr);
-            started
-        });
-        self.children.start(&format!("host-{partition}"), factory);
-    }
-
-    fn retire(&mut self, partition: u32, ack: Option<oneshot::Sender<()>>) -> LocalBoxFuture<'static, ()> {
-        let Some(owned) = self.partitions.get(&partition) else {
-            if let Some(ack) = ack {
-                let _ = ack.send(());
-            }
-            return Box::pin(async {});
-        };
-        owned.orders.revoke();
-        let (done, retired) = oneshot::channel();
-        let (host, bridge) = (owned.host.borrow().clone(), self.addr.clone());
-        Box::pin(async move {
-            if let Some(host) = host
-                && host.send(Retire(done)).await.is_ok()
-            {
-                // A host that dies instead of answering has nothing that the log does not have.
-                let _ = retired.await;
-            }
-            let _ = bridge.send(Retired { partition, ack }).await;
-        })
-    }
-
-    fn disown(&mut self, partition: u32) {
-        if let Some(owned) = self.partitions.remove(&partition) {
-            owned.orders.revoke();
-        }
-        self.children.remove(&format!("host-{partition}"));
-    }
-
-    /// Hands a batch to its host; waits out a restart of the host, so that nothing taken from the inbox is lost.
-    fn take(&self, batch: Batch) -> LocalBoxFuture<'static, ()> {
-        let Some(owned) = self.partitions.get(&batch.partition) else { return Box::pin(async {}) };
-        let (orders, slot, clock) =
-            (owned.orders.clone(), owned.host.clone(), self.shared.ports.clock.clone());
-        Box::pin(async move {
-            /// A restarting host is back after its back-off, a few of these.
-            const PAUSE: Duration = Duration::from_millis(10);
-            while !orders.is_revoked() {
-                let host = slot.borrow().clone();
-                if let Some(host) = host
-                    && host.send(TakeCommands(batch.clone())).await.is_ok()
-                {
-                    return;
-                }
-                clock.sleep(PAUSE).await;
-            }
-        })
     }
 }
 
@@ -229,13 +124,13 @@ impl Actor for Bridge {
             }
             let _ = addr.send(LaneClosed).await;
         });
-        self.pumps = vec![commands.abort_handle(), events.abort_handle()];
+        self.tasks = vec![commands.abort_handle(), events.abort_handle()];
     }
 }
 
 impl Drop for Bridge {
     fn drop(&mut self) {
-        self.pumps.iter().for_each(AbortHandle::abort);
+        self.tasks.iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -283,17 +178,6 @@ impl Handler<FromEvents> for Bridge {
     }
 }
 
-impl Handler<Retired> for Bridge {
-    type Result = ();
-
-    fn handle(&mut self, message: Retired, _: &mut Self::Context) {
-        self.disown(message.partition);
-        if let Some(ack) = message.ack {
-            let _ = ack.send(());
-        }
-    }
-}
-
 impl Handler<Drain> for Bridge {
     type Result = ResponseFuture<()>;
 
@@ -312,24 +196,6 @@ impl Handler<LaneClosed> for Bridge {
     fn handle(&mut self, _: LaneClosed, context: &mut Self::Context) {
         self.ending.set(Ending::Failed);
         context.stop();
-    }
-}
-
-impl Handler<Ended> for Bridge {
-    type Result = ();
-
-    fn handle(&mut self, message: Ended, _: &mut Self::Context) {
-        if let Some(name) = self.children.ended(&message) {
-            crate::supervise::escalate(&self.path, &name);
-        }
-    }
-}
-
-impl Handler<RestartChild> for Bridge {
-    type Result = ();
-
-    fn handle(&mut self, message: RestartChild, _: &mut Self::Context) {
-        self.children.restart(&message);
     }
 }
 
@@ -358,3 +224,5 @@ impl Handler<Kill> for Bridge {
         Box::pin(async move { told })
     }
 }
+
+crate::supervise::answers_ping!(Bridge);

@@ -15,7 +15,6 @@ use crate::topics::Topics;
 #[derive(Debug, Clone)]
 pub struct Turn {
     pub conversation: ConversationId,
-    pub partition: u32,
     pub message: String,
     pub began_ms: i64,
     /// Terminal events in effect: name and time. One, or a promise is broken.
@@ -99,14 +98,12 @@ impl Story {
         if let Event::UserQueryReceived(body) = event {
             let turn = Turn {
                 conversation: id.clone(),
-                partition,
                 message: body.message.to_string(),
                 began_ms: ms,
                 ends: Vec::new(),
                 failure: None,
             };
             self.turns.entry(command.clone()).or_insert(turn);
-            return;
         }
         if let Some(turn) = self.turns.get(command) {
             let began_ms = turn.began_ms;
