@@ -257,7 +257,9 @@ mod tests {
         }
         let down = breakers.down();
         assert_eq!((down.len(), &*down[0].tool, &*down[0].why), (1, "there", "no route"));
-        assert!(breakers.admit("there").is_err_and(|error| error.retryable && &*error.kind == "breaker_open"));
+        assert!(
+            breakers.admit("there").is_err_and(|error| error.retryable && &*error.kind == "breaker_open")
+        );
         tokio::time::sleep(Duration::from_secs(11)).await;
         assert!(breakers.down().is_empty(), "it may be tried again");
         breakers.observe(&there, &Outcome::Ok(RawJson::null()), clock.now_ms());

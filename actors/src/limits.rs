@@ -102,7 +102,7 @@ pub const HOST_MAILBOX: usize = 1_024;
 /// …and gives a child up that has left so many of these times unanswered: a full mailbox of the largest batches is worked
 /// off in about one second, and whoever hangs is noticed before the patience of a client ends.
 pub const HEARTBEATS_MISSED: u32 = 5;
-/// Whoever measures silence and is itself later than this starts again: everybody stood still (SIGSTOP, a closed lid).
+/// A watchdog that is itself later than this starts all counts again: everybody stood still (SIGSTOP, a closed lid).
 pub const LATE: Duration = Duration::from_secs(1);
 /// Arbiters are asked this often whether they run…
 pub const ARBITER_TICK: Duration = Duration::from_millis(250);

@@ -21,6 +21,8 @@ pub struct Turn {
     pub ends: Vec<(&'static str, i64)>,
     /// The code of a failure.
     pub failure: Option<String>,
+    /// Whether a step ended with an error: its answer cannot hold everything.
+    pub step_failed: bool,
 }
 
 /// A record that moved an open turn.
@@ -74,6 +76,7 @@ impl Story {
             let changed = apply(&mut state, record) == Applied::Changed;
             let (Readable::Event(event), Some(command)) = (&record.body, &record.command) else { continue };
             self.decided.insert(command.to_string());
+            self.decided.extend(answers_command(event).map(|command| command.to_string()));
             if !changed {
                 continue;
             }
@@ -102,6 +105,7 @@ impl Story {
                 began_ms: ms,
                 ends: Vec::new(),
                 failure: None,
+                step_failed: false,
             };
             self.turns.entry(command.clone()).or_insert(turn);
         }
@@ -133,7 +137,12 @@ impl Story {
                 let effect = self.effects.entry(of(body.version, &body.step)).or_default();
                 match &body.outcome {
                     Outcome::Ok(_) => effect.done = true,
-                    Outcome::Error(error) => effect.failed = Some(error.kind.to_string()),
+                    Outcome::Error(error) => {
+                        effect.failed = Some(error.kind.to_string());
+                        if let (false, Some(turn)) = (error.retryable, self.turns.get_mut(command)) {
+                            turn.step_failed = true;
+                        }
+                    }
                 }
             }
             Event::ToolInvocationInDoubt(body) => {
@@ -147,6 +156,17 @@ impl Story {
             }
             _ => {}
         }
+    }
+}
+
+/// The command that an event answers, where that is not the one of its turn.
+fn answers_command(event: &Event) -> Option<&CommandId> {
+    match event {
+        Event::InvocationSettled(body) => body.settle_command.as_ref(),
+        Event::RetryAdvanced(body) => body.retry_command.as_ref(),
+        Event::PlanCancelled(body) => body.cancel_command.as_ref(),
+        Event::ApprovalRecorded(body) => body.approval_command.as_ref(),
+        _ => None,
     }
 }
 

@@ -90,6 +90,8 @@ impl Host {
         let (context, offset) = (self.context.clone(), record.offset);
         if planted::is(Defect::ForgetDeadLetter) {
             context.orders.done(offset);
+            drop(context.shared.ports.log.append(vec![letter]));
+            return;
         }
         actix::spawn(async move {
             let ports = &context.shared.ports;

@@ -117,8 +117,7 @@ impl Slots {
     pub fn show(&self, context: &Rc<HostContext>) -> LocalBoxFuture<'static, Vec<ActorView>> {
         let clock = context.shared.ports.clock.clone();
         let ask = |(id, slot): (&ConversationId, &Slot)| {
-            let endings =
-                self.crashed.get(id).map_or_else(BTreeMap::new, |crashes| crashes.endings.clone());
+            let endings = self.crashed.get(id).map_or_else(BTreeMap::new, |crashes| crashes.endings.clone());
             let refs = match slot {
                 Slot::Live(live) => live.started.refs(),
                 Slot::Loading(_) => None,

@@ -154,7 +154,7 @@ impl Performance<'_> {
         crash_point!("tool_returned");
         let outcome = outcome.and_then(within_bounds);
         let outcome = outcome.map_or_else(Outcome::Error, Outcome::Ok);
-        if !self.claim.refusal().is_some_and(|error| &*error.kind == "cancelled") {
+        if self.claim.refusal().is_none_or(|error| &*error.kind != "cancelled") {
             self.shared.breakers.ran(&self.invocation.tool, &outcome);
         }
         match outcome {

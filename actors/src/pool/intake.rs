@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use actix::{ActorContext, Handler, Message, ResponseFuture};
 use callboard_domain::event::ToolError;
+use callboard_domain::planted::{self, Defect};
 use callboard_ports::dead_letter::{Reason, dead_letter};
 use callboard_ports::headers::{DEFAULT_POOL, POOL};
 use callboard_ports::inbox::InboxEvent;
@@ -153,6 +154,11 @@ impl Pool {
         let partition = record.partition % self.shared.ports.log.partitions();
         let letter = dead_letter(record, &Reason { code, detail, attempt: 1 }, partition);
         let (shared, offset) = (self.shared.clone(), record.offset);
+        if planted::is(Defect::ForgetDeadLetter) {
+            window.done(offset);
+            drop(shared.ports.log.append(vec![letter]));
+            return;
+        }
         actix::spawn(async move {
             let give_up = || window.is_revoked();
             if append_until_acknowledged(&*shared.ports.log, &*shared.ports.clock, vec![letter], give_up)

@@ -6,7 +6,7 @@ use callboard_ports::record::Topic;
 
 use crate::check::metric;
 use crate::stage::Seat;
-use crate::world::{Cast, PARTITIONS, World, pass, story, until};
+use crate::world::{Cast, NAMELESS, PARTITIONS, World, pass, story, until};
 
 /// Conversations on every partition.
 const CONVERSATIONS: usize = 12;
@@ -16,8 +16,8 @@ fn names() -> impl Iterator<Item = String> {
 }
 
 /// Everybody has a turn with a tool call under way, and then an arbiter stops.
-async fn stopped(world: &World, arbiter: usize) -> (Node, Seat) {
-    let (node, stage) = world.start_on_stage(2);
+async fn stopped(world: &World, process: &str, arbiter: usize) -> (Node, Seat) {
+    let (node, stage) = world.start_on_stage(2, process);
     for of in names() {
         world.say(&of, "k1", "one; slow two").await;
     }
@@ -49,10 +49,10 @@ async fn all_is_well(world: &World, node: &Node, turns: u32) {
 
 #[test]
 fn the_turns_of_an_arbiter_that_never_comes_back_go_on_elsewhere() {
-    for arbiter in [0, 1] {
+    for (arbiter, process) in [(0, "node"), (1, "node"), (0, NAMELESS), (1, NAMELESS)] {
         story(move || async move {
             let world = World::new();
-            let (node, seat) = stopped(&world, arbiter).await;
+            let (node, seat) = stopped(&world, process, arbiter).await;
             world.slow_gate.open();
             all_answered(&world, &node, "k1").await;
             for of in names() {
@@ -82,7 +82,7 @@ fn an_arbiter_that_comes_back_late_changes_nothing() {
         for after_the_end in [false, true] {
             story(move || async move {
                 let world = World::new();
-                let (node, seat) = stopped(&world, arbiter).await;
+                let (node, seat) = stopped(&world, "node", arbiter).await;
                 if after_the_end {
                     world.slow_gate.open();
                     all_answered(&world, &node, "k1").await;
@@ -126,7 +126,7 @@ fn a_second_arbiter_that_stops_ends_the_node() {
     for (first, second) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         story(move || async move {
             let world = World::with(Cast::default());
-            let (node, stage) = world.start_on_stage(2);
+            let (node, stage) = world.start_on_stage(2, "node");
             world.say("c1", "k1", "slow one").await;
             until("the tool runs", || world.slow.calls() == 1).await;
             stage.hold(first);

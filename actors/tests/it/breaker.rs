@@ -38,7 +38,10 @@ fn a_breaker_opens_half_opens_and_closes() {
             assert_eq!(world.outcomes("c2"), ["unavailable", "unavailable", "breaker_open"]);
             assert_eq!(deed.begun(), 5);
             let open = shown(&node).await;
-            assert_eq!((&open["deed"]["state"], &open["deed"]["why"]), (&"open".into(), &"connection refused".into()));
+            assert_eq!(
+                (&open["deed"]["state"], &open["deed"]["why"]),
+                (&"open".into(), &"connection refused".into())
+            );
             assert_eq!(metric(&node, "callboard_breaker_open", Some("deed")), 1.0);
 
             // Others are none the worse for it.

@@ -146,7 +146,10 @@ fn an_unsafe_call_goes_on_and_what_comes_of_it_counts() {
             assert_eq!(world.outcomes("c1"), Vec::<String>::new());
             deed.before.open();
             pass(100).await;
-            assert_eq!((world.outcomes("c1"), world.count("c1", "ToolInvocationInDoubt")), (outcomes.iter().map(|kind| (*kind).to_owned()).collect(), doubts));
+            assert_eq!(
+                (world.outcomes("c1"), world.count("c1", "ToolInvocationInDoubt")),
+                (outcomes.iter().map(|kind| (*kind).to_owned()).collect(), doubts)
+            );
             assert_eq!(deed.begun(), 1);
             world.equals_replay(&node, "c1").await;
         });
@@ -173,7 +176,11 @@ fn what_no_worker_has_seen_is_answered_and_never_started() {
                 // Whatever else comes of it is too late.
                 world.copy(&request, None).await;
                 pass(100).await;
-                assert_eq!((deed.begun(), world.outcomes("c1")), (0, vec!["cancelled".to_owned()]), "{effect:?}");
+                assert_eq!(
+                    (deed.begun(), world.outcomes("c1")),
+                    (0, vec!["cancelled".to_owned()]),
+                    "{effect:?}"
+                );
                 assert_eq!(metric(&worker, "callboard_dead_letters", None), 0.0);
                 world.equals_replay(&host, "c1").await;
             });

@@ -72,7 +72,10 @@ fn a_cancelled_unsafe_step_that_nobody_answers_is_called_off_then_in_doubt_then_
         assert!(world.commanded(&node, "c1", "x2").await.took_effect);
         assert_eq!(doubts(&node).await, []);
         until("the gauge says so", || metric(&node, "callboard_effects_in_doubt", None) == 0.0).await;
-        assert_eq!((deed.begun(), world.requests("c1").iter().filter(|(_, attempt)| *attempt > 1).count()), (0, 0));
+        assert_eq!(
+            (deed.begun(), world.requests("c1").iter().filter(|(_, attempt)| *attempt > 1).count()),
+            (0, 0)
+        );
         world.audit("c1");
         world.equals_replay(&node, "c1").await;
     });

@@ -20,7 +20,8 @@ fn lag_is_known_by_group_and_partition() {
         let folder = tempfile::tempdir().unwrap();
         let limits = Limits { commands_in_flight: 4, ..Cast::default().limits };
         let world = World::with(Cast { limits, ..Cast::default() });
-        let node = world.start_as(Roles { history: Some(folder.path().join("history.json")), ..World::roles() });
+        let node =
+            world.start_as(Roles { history: Some(folder.path().join("history.json")), ..World::roles() });
         let ours = partition_of(b"c1", PARTITIONS);
         for i in 0..40 {
             world.say("c1", &format!("k{i}"), "slow one").await;

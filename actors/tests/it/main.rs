@@ -23,6 +23,7 @@ mod pools;
 mod probes;
 mod progress;
 mod recovery;
+mod resume;
 mod retry;
 mod settle;
 mod stage;

@@ -127,7 +127,10 @@ fn what_waits_in_passivated_conversations_is_known_after_a_restart_without_loadi
             world.say(&format!("c{i}"), "k1", "one").await;
         }
         let live = |node: &Node| metric(node, "callboard_conversations_live", None);
-        until("all have failed once", || metric(&node, "callboard_events_applied", None) == (MANY * 3) as f64).await;
+        until("all have failed once", || {
+            metric(&node, "callboard_events_applied", None) == (MANY * 3) as f64
+        })
+        .await;
         until("all have left", || live(&node) == 0.0).await;
         let before = all(&node, &of(OpenStatus::BackingOff), 7).await;
         assert_eq!((before.len(), live(&node)), (MANY, 0.0), "listing brings nobody back");

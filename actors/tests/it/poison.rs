@@ -2,7 +2,6 @@
 //! everybody else. The panic comes from the toolbox that deciding consults.
 
 use std::sync::Arc;
-use std::time::Duration;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use callboard_actors::{KillHow, Node};
@@ -74,7 +73,9 @@ fn a_command_that_nobody_survives_deciding_is_given_up_and_its_conversation_goes
         bomb(&world, "c1", "b1").await;
         world.say("c1", "k2", "two").await;
         // Somebody else of the same partition notices nothing.
-        let other = (0..).map(|i| format!("other{i}")).find(|id| partition_of(id.as_bytes(), PARTITIONS) == partition_of(b"c1", PARTITIONS));
+        let other = (0..)
+            .map(|i| format!("other{i}"))
+            .find(|id| partition_of(id.as_bytes(), PARTITIONS) == partition_of(b"c1", PARTITIONS));
         let other = other.unwrap();
         world.say(&other, "k1", "one").await;
         world.answered(&node, &other, "k1").await;
@@ -114,7 +115,12 @@ fn poison_in_every_conversation_is_given_up_though_the_host_is_killed_in_between
             .log
             .records(Topic::DeadLetterQueue)
             .iter()
-            .map(|letter| format!("{:?}", (letter.header("callboard-dlq-partition"), letter.header("callboard-dlq-offset"))))
+            .map(|letter| {
+                format!(
+                    "{:?}",
+                    (letter.header("callboard-dlq-partition"), letter.header("callboard-dlq-offset"))
+                )
+            })
             .collect();
         assert_eq!(ids.len(), 8);
         pass(10).await;

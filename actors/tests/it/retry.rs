@@ -13,11 +13,11 @@ const EFFECT: &str = "c1:k1:1:s0";
 /// A tool that fails once and is not tried again for twenty minutes.
 fn patient() -> World {
     let calls = std::sync::atomic::AtomicUsize::new(0);
-    let script = move |call: callboard_ports::tool::Call| {
-        match calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
-            0 => Err(ToolError::new("unavailable", "not now", true)),
-            _ => Ok(call.arguments),
-        }
+    let script = move |call: callboard_ports::tool::Call| match calls
+        .fetch_add(1, std::sync::atomic::Ordering::SeqCst)
+    {
+        0 => Err(ToolError::new("unavailable", "not now", true)),
+        _ => Ok(call.arguments),
     };
     let mut spec = ScriptedTool::spec_named("echo");
     spec.backoff = Backoff { initial_ms: 1_200_000, max_ms: 1_200_000 };

@@ -163,7 +163,7 @@ fn who_only_waits_is_not_wedged() {
 fn a_process_that_stood_still_replaces_nobody() {
     story(|| async {
         let world = World::with(Cast { limits: patient(), ..Cast::default() });
-        let (node, stage) = world.start_on_stage(1);
+        let (node, stage) = world.start_on_stage(1, "node");
         world.say("c1", "k1", "slow one").await;
         until("the tool runs", || world.slow.calls() == 1).await;
         // SIGSTOP for 20 s: the whole tree stands still, clocks go on.

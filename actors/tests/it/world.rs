@@ -33,6 +33,8 @@ use crate::liar::{Forgetful, Liar};
 use crate::stage::Stage;
 
 pub const PARTITIONS: u32 = 4;
+/// A process whose memberships have no identity: the next one takes nothing over from it.
+pub const NAMELESS: &str = "";
 
 pub struct World {
     pub log: Arc<MemoryLog>,
@@ -193,10 +195,10 @@ impl World {
         self.start_placed(snapshots, process, roles, || Arc::new(OneArbiter::start()))
     }
 
-    /// Starts the process `node` on arbiters that can be held.
-    pub fn start_on_stage(&self, arbiters: usize) -> (Node, Arc<Stage>) {
+    /// Starts `process` on arbiters that can be held.
+    pub fn start_on_stage(&self, arbiters: usize, process: &str) -> (Node, Arc<Stage>) {
         let mut stage = None;
-        let node = self.start_placed(self.snapshots.clone(), "node", Self::roles(), || {
+        let node = self.start_placed(self.snapshots.clone(), process, Self::roles(), || {
             stage.insert(Stage::with(arbiters)).clone()
         });
         (node, stage.unwrap())
@@ -231,7 +233,7 @@ impl World {
                 ledger: self.ledger.clone(),
             }),
             inbox: Arc::new(Forgetful {
-                inbox: self.log.inbox_of(process),
+                inbox: if process == NAMELESS { self.log.clone() } else { self.log.inbox_of(process) },
                 forgetting: self.forgetting.clone(),
             }),
             snapshots: self.snapshots.clone(),

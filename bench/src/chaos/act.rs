@@ -176,7 +176,7 @@ impl Act {
             seconds,
             drain_seconds,
             faults: self.injector.counts(),
-            timeline: faults.iter().map(|f| (f.at_ms, f.kind.clone(), f.what.clone())).collect(),
+            timeline: recovery::timeline(&faults, &story),
             verdict: Verdict::judge(&asked, &topics, &story, &counts),
             replay,
             unexpected_exits: exits.iter().filter_map(strange).collect(),

@@ -19,6 +19,26 @@ pub struct Cost {
     pub open_turns_end: Spread,
 }
 
+/// A fault as it is written down.
+#[derive(Debug, Clone, Serialize)]
+pub struct Entry {
+    pub at_ms: i64,
+    pub kind: String,
+    pub what: String,
+    pub next_progress_s: Option<f64>,
+}
+
+/// All faults in the order of time.
+pub fn timeline(faults: &[Fault], story: &Story) -> Vec<Entry> {
+    let entry = |fault: &Fault| Entry {
+        at_ms: fault.at_ms,
+        kind: fault.kind.clone(),
+        what: fault.what.clone(),
+        next_progress_s: next_progress(fault, &story.moves).map(|ms| ms as f64 / 1_000.0),
+    };
+    faults.iter().map(entry).collect()
+}
+
 /// Per kind, and for all under `all`.
 pub fn costs(faults: &[Fault], story: &Story) -> BTreeMap<String, Cost> {
     let mut turns: Vec<&Turn> = story.turns.values().collect();

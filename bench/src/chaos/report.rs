@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::recovery::Cost;
+use super::recovery::{Cost, Entry};
 use super::verdict::Verdict;
 
 /// How a run was made, so that it can be made again.
@@ -36,8 +36,7 @@ pub struct Report {
     pub seconds: f64,
     pub drain_seconds: f64,
     pub faults: BTreeMap<String, usize>,
-    /// Faults in order: epoch milliseconds, kind, what.
-    pub timeline: Vec<(i64, String, String)>,
+    pub timeline: Vec<Entry>,
     pub verdict: Verdict,
     pub replay: Replay,
     /// Processes that ended without being killed, by name and how.
@@ -84,6 +83,7 @@ impl Report {
             listed(&self.settled),
             verdict.deposits_repeated
         );
+        println!("  failed steps    {}", listed(&verdict.steps_failed));
         println!("  dead letters    {}", listed(&verdict.dead_letters));
         println!(
             "  replay = live   {} of {} conversations",

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::counter::Counts;
 use crate::load::Asked;
-use crate::story::Story;
+use crate::story::{Story, Turn};
 use crate::topics::Topics;
 
 /// Broken promises that are named one by one; their number is always exact.
@@ -63,6 +63,8 @@ pub struct Verdict {
     /// Allowed, and worth knowing.
     pub effects_executed: u64,
     pub deposits_repeated: usize,
+    /// Steps that ended with an error, by its kind; only those with an effect outside can also be misreported.
+    pub steps_failed: BTreeMap<String, usize>,
     pub steps_ever_in_doubt: usize,
     pub duplicate_results: u32,
     pub ignored_records: u32,
@@ -102,6 +104,7 @@ impl Verdict {
             violations: Broken::of(violations),
             unreadable: Broken::of(topics.unreadable.iter().cloned()),
             effects_executed: counts.calls.values().chain(counts.deposits.values()).sum(),
+            steps_failed: steps_failed(story),
             deposits_repeated: counts.deposits.values().filter(|n| **n > 1).count(),
             steps_ever_in_doubt: doubts,
             duplicate_results: report.duplicate_results,
@@ -124,6 +127,14 @@ impl Verdict {
             ("unreadable records", &self.unreadable),
         ]
     }
+}
+
+fn steps_failed(story: &Story) -> BTreeMap<String, usize> {
+    let mut failed = BTreeMap::new();
+    for kind in story.effects.values().filter(|effect| !effect.done).filter_map(|e| e.failed.as_ref()) {
+        *failed.entry(kind.clone()).or_default() += 1;
+    }
+    failed
 }
 
 fn failures(story: &Story) -> BTreeMap<String, usize> {
@@ -192,21 +203,19 @@ fn misreported(story: &Story, counts: &Counts) -> Broken {
 }
 
 fn misled(asked: &[Asked], story: &Story) -> Broken {
-    let by_command: BTreeMap<&str, &str> = story
-        .turns
-        .iter()
-        .filter_map(|(command, turn)| Some((command.as_str(), turn.ends.first()?.0)))
-        .collect();
+    let by_command: BTreeMap<&str, &Turn> =
+        story.turns.iter().map(|(command, turn)| (command.as_str(), turn)).collect();
     let of = |asked: &Asked| {
         if let Some(why) = &asked.refused {
             return Some(format!("{} was refused: {why}", asked.tag));
         }
         let ended = asked.ended.as_ref()?;
-        if ended.status == "answered" && !ended.right {
+        let turn = by_command.get(asked.accepted.as_deref()?)?;
+        if ended.status == "answered" && !ended.right && !turn.step_failed {
             return Some(format!("{} got an answer to something else", asked.tag));
         }
-        let event = by_command.get(asked.accepted.as_deref()?)?;
-        let said = match *event {
+        let event = turn.ends.first()?.0;
+        let said = match event {
             "FinalAnswerSynthesized" => "answered",
             "PlanCancelled" => "cancelled",
             _ => "failed",

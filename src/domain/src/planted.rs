@@ -4,98 +4,56 @@
 //!
 //! Neighbours: whoever asks [`is`] (the fold here, and the actors), and the simulation, which calls `switch`.
 
-/// What can be done wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Defect {
-    /// A command id that is known already makes another turn.
-    SkipDedup,
-    /// A decided event is folded before it has been read back.
-    ApplyBeforeLog,
-    /// The checkpoint is the position, whatever the stored snapshots cover.
-    PositionAsCheckpoint,
-    /// A command's offset is committed when it is taken, not when it is done.
-    CommitTooEarly,
-    /// A snapshot claims records that its state has not folded.
-    StaleSnapshot,
-    /// What is under way is forgotten at once, so that every step asks for it again.
-    DropLease,
-    /// A request is run however late it is.
-    IgnoreNotAfter,
-    /// A turn has the number that its writer gave it.
-    WriterNumbersTurns,
-    /// A terminal event replaces the one that took effect.
-    SecondTerminal,
-    /// A record is done before its dead letter is written.
-    ForgetDeadLetter,
-    /// A host goes on when its partition has been taken away.
-    IssueAfterRevocation,
-    /// A recovered conversation does not look at what is due.
-    ForgetDue,
-    /// A result replaces the one that counted.
-    CountResultTwice,
-    /// The tail starts behind the first record after the catch-up.
-    SkipAtTheSeam,
-    /// A full window does not pause its partition.
-    NeverPause,
-    /// An effect is run without reading one's own Reserved back.
-    RunUnreserved,
-    /// An abandoned unsafe effect is run again instead of being in doubt.
-    RunAgainBlindly,
-    /// A person's word about a step in doubt changes nothing.
-    IgnoreSettlement,
+macro_rules! defects {
+    ($($name:ident = $word:literal, $says:literal;)*) => {
+        /// What can be done wrong.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Defect { $(#[doc = $says] $name),* }
+
+        impl Defect {
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// Its name on the command line.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => $word),* }
+            }
+
+            /// What is done wrong, in a sentence.
+            #[must_use]
+            pub fn says(self) -> &'static str {
+                match self { $(Self::$name => $says),* }
+            }
+        }
+    };
+}
+
+defects! {
+    SkipDedup = "skip-dedup", "A command id that is known already makes another turn";
+    ApplyBeforeLog = "apply-before-log", "A decided event is folded before it has been read back";
+    PositionAsCheckpoint = "position-as-checkpoint", "The checkpoint is the position, whatever the stored snapshots cover";
+    CommitTooEarly = "commit-too-early", "A command's offset is committed when it is taken, not when it is done";
+    StaleSnapshot = "stale-snapshot", "A snapshot claims records that its state has not folded";
+    DropLease = "drop-lease", "What is under way is forgotten at once, so that every step asks for it again";
+    IgnoreNotAfter = "ignore-not-after", "A request is run however late it is";
+    WriterNumbersTurns = "writer-numbers-turns", "A turn has the number that its writer gave it";
+    SecondTerminal = "second-terminal", "A terminal event replaces the one that took effect";
+    ForgetDeadLetter = "forget-dead-letter", "A record is done before its dead letter is written";
+    IssueAfterRevocation = "issue-after-revocation", "A host goes on when its partition has been taken away";
+    ForgetDue = "forget-due", "A recovered conversation does not look at what is due";
+    CountResultTwice = "count-result-twice", "A result replaces the one that counted";
+    SkipAtTheSeam = "skip-at-the-seam", "The tail starts behind the first record after the catch-up";
+    NeverPause = "never-pause", "A full window does not pause its partition";
+    RunUnreserved = "run-unreserved", "An effect is run without reading one's own Reserved back";
+    RunAgainBlindly = "run-again-blindly", "An abandoned unsafe effect is run again instead of being in doubt";
+    IgnoreSettlement = "ignore-settlement", "A person's word about a step in doubt changes nothing";
 }
 
 impl Defect {
-    pub const ALL: [Self; 18] = [
-        Self::SkipDedup,
-        Self::ApplyBeforeLog,
-        Self::PositionAsCheckpoint,
-        Self::CommitTooEarly,
-        Self::StaleSnapshot,
-        Self::DropLease,
-        Self::IgnoreNotAfter,
-        Self::WriterNumbersTurns,
-        Self::SecondTerminal,
-        Self::ForgetDeadLetter,
-        Self::IssueAfterRevocation,
-        Self::ForgetDue,
-        Self::CountResultTwice,
-        Self::SkipAtTheSeam,
-        Self::NeverPause,
-        Self::RunUnreserved,
-        Self::RunAgainBlindly,
-        Self::IgnoreSettlement,
-    ];
-
-    /// Its name on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::SkipDedup => "skip-dedup",
-            Self::ApplyBeforeLog => "apply-before-log",
-            Self::PositionAsCheckpoint => "position-as-checkpoint",
-            Self::CommitTooEarly => "commit-too-early",
-            Self::StaleSnapshot => "stale-snapshot",
-            Self::DropLease => "drop-lease",
-            Self::IgnoreNotAfter => "ignore-not-after",
-            Self::WriterNumbersTurns => "writer-numbers-turns",
-            Self::SecondTerminal => "second-terminal",
-            Self::ForgetDeadLetter => "forget-dead-letter",
-            Self::IssueAfterRevocation => "issue-after-revocation",
-            Self::ForgetDue => "forget-due",
-            Self::CountResultTwice => "count-result-twice",
-            Self::SkipAtTheSeam => "skip-at-the-seam",
-            Self::NeverPause => "never-pause",
-            Self::RunUnreserved => "run-unreserved",
-            Self::RunAgainBlindly => "run-again-blindly",
-            Self::IgnoreSettlement => "ignore-settlement",
-        }
-    }
-
     /// The defect of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|defect| defect.name() == name)
+        Self::ALL.iter().copied().find(|defect| defect.name() == name)
     }
 }
 

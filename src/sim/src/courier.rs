@@ -13,11 +13,14 @@ use tokio::sync::{Notify, oneshot};
 use crate::fault::Fault;
 use crate::world::World;
 
+/// Who waits for an append's outcome, and how long the outcome takes.
+type Report = (oneshot::Sender<Result<Vec<u64>, AppendError>>, u64);
+
 /// The records of one append that have not arrived yet.
 struct Batch {
     left: usize,
     offsets: Vec<u64>,
-    report: Option<(oneshot::Sender<Result<Vec<u64>, AppendError>>, u64)>,
+    report: Option<Report>,
 }
 
 struct Parcel {
@@ -119,12 +122,7 @@ impl Courier {
         receipt
     }
 
-    fn put(
-        &self,
-        batch: Vec<NewRecord>,
-        fate: &Fate,
-        report: Option<(oneshot::Sender<Result<Vec<u64>, AppendError>>, u64)>,
-    ) {
+    fn put(&self, batch: Vec<NewRecord>, fate: &Fate, report: Option<Report>) {
         let (left, now_ms) = (batch.len(), self.world.now_ms());
         let of = Arc::new(Mutex::new(Batch { left, offsets: vec![0; left], report }));
         let mut delays: BTreeMap<(Topic, u32), u64> = BTreeMap::new();

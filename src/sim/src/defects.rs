@@ -38,13 +38,14 @@ pub fn find(defect: Defect, threads: usize) -> Found {
 /// The table of `docs/SIMULATION.md`.
 #[must_use]
 pub fn table(found: &[Found]) -> String {
-    let mut out = String::from("| planted defect | found by seed | by |\n|---|---|---|\n");
+    let mut out = String::from("| planted defect | what it does | found by seed | by |\n|---|---|---|---|\n");
     for found in found {
         let (seed, by) = match &found.by {
             Some((seed, _)) => (seed.to_string(), found.invariants().join(", ")),
             None => (format!("not within {WITHIN}"), String::new()),
         };
-        out.push_str(&format!("| {} | {seed} | {by} |\n", found.defect.name()));
+        let (name, says) = (found.defect.name(), found.defect.says());
+        out.push_str(&format!("| `{name}` | {says} | {seed} | {by} |\n"));
     }
     out
 }

@@ -182,7 +182,7 @@ impl Session {
         }
         let owned = std::mem::take(&mut *self.owned());
         for partition in owned {
-            if to.send(InboxEvent::Lost { partition }).await.is_err() {
+            if !heard(to, InboxEvent::Lost { partition }).await {
                 return false;
             }
             self.told_lost(partition);
@@ -239,8 +239,9 @@ impl Session {
             }
             other => other,
         };
-        let told = to.send(event).await.is_ok();
-        if let (true, Some(partition)) = (told, lost) {
+        let Some(partition) = lost else { return to.send(event).await.is_ok() };
+        let told = heard(to, event).await;
+        if told {
             self.told_lost(partition);
         }
         told
@@ -305,6 +306,12 @@ impl Session {
         }
         true
     }
+}
+
+/// Says something and waits until it has been taken out of the lane, which has one place: whatever is still being done with
+/// what was said before holds it up.
+async fn heard(to: &mpsc::Sender<InboxEvent>, event: InboxEvent) -> bool {
+    to.send(event).await.is_ok() && to.reserve().await.is_ok()
 }
 
 impl InboxControl for Session {

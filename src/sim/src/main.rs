@@ -95,7 +95,7 @@ fn show(seed: u64, defect: Option<Defect>) -> ExitCode {
 fn look_for_defects(threads: usize) -> ExitCode {
     let bar = ProgressBar::new(Defect::ALL.len() as u64);
     let mut all = Vec::new();
-    for defect in Defect::ALL {
+    for defect in Defect::ALL.iter().copied() {
         bar.set_message(defect.name());
         all.push(defects::find(defect, threads));
         bar.inc(1);

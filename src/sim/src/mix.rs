@@ -113,9 +113,10 @@ fn limits(dice: &mut Dice, calm: bool) -> Limits {
     Limits {
         commands_in_flight: bound(dice, 6, 64),
         requests_in_flight: bound(dice, 8, 64),
-        workers_per_pool: dice.between(2, 5) as usize,
-        synthesis_workers: dice.between(1, 3) as usize,
-        planner_calls: dice.between(1, 4) as usize,
+        // Where nothing goes wrong, nothing waits for longer than its lease either.
+        workers_per_pool: if calm { 64 } else { dice.between(2, 5) as usize },
+        synthesis_workers: if calm { 32 } else { dice.between(1, 3) as usize },
+        planner_calls: if calm { 32 } else { dice.between(1, 4) as usize },
         planner_queue: bound(dice, 4, 64),
         live_conversations: bound(dice, 3, 1_000),
         passivate_after: ms(dice.between(500, 8_000)),

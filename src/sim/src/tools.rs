@@ -42,11 +42,11 @@ fn spec(world: &World, name: &str) -> ToolSpec {
     ToolSpec {
         effect,
         on_failure,
-        timeout_ms: number("timeout", 800, 3_000),
+        timeout_ms: number("timeout", if world.mix.calm { 2_500 } else { 800 }, 3_000),
         deadline_ms: number("deadline", 12_000, 25_000),
         max_attempts: number("attempts", 1, 4) as u32,
         backoff: Backoff { initial_ms: number("first", 20, 400), max_ms: number("last", 500, 3_000) },
-        concurrency: number("concurrency", 1, 4) as usize,
+        concurrency: if world.mix.calm { 32 } else { number("concurrency", 1, 4) as usize },
         ..ScriptedTool::spec_named(name)
     }
 }

@@ -34,7 +34,7 @@ pub const LAST_TOOL: &str = "last";
 #[must_use]
 pub fn draw(dice: &mut Dice, mix: &Mix) -> Vec<Ask> {
     let mut asks = Vec::new();
-    let flood = !mix.calm && dice.happens(60);
+    let flood = !mix.calm && dice.happens(100);
     let conversations = if flood { dice.between(1, 3) } else { dice.between(1, 6) };
     for c in 0..conversations {
         let conversation = id(&format!("c{c}"), ConversationId::new);
@@ -68,6 +68,10 @@ pub fn draw(dice: &mut Dice, mix: &Mix) -> Vec<Ask> {
             again.at_ms += dice.below(mix.faults_until_ms / 2);
             asks.push(again);
         }
+    }
+    if mix.calm {
+        // When everybody has joined: a partition that moves takes its work along.
+        asks.iter_mut().for_each(|ask| ask.at_ms += 2_000);
     }
     asks.sort_by_key(|ask| ask.at_ms);
     asks

@@ -114,6 +114,11 @@ fn counted<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> String {
     if words.is_empty() { "none".to_owned() } else { words.join(", ") }
 }
 
+/// Workers that have nothing to do and never had anything happen to them: dozens, and nothing to see.
+fn is_dull(value: &Value) -> bool {
+    value["kind"] == "worker" && value["state"] == "idle" && value["restarts"] == 0
+}
+
 fn collect<'a>(value: &'a Value, depth: usize, into: &mut Vec<Actor<'a>>) {
     into.push(Actor { depth, path: value["path"].as_str().unwrap_or("?"), value });
     for child in value["children"].as_array().into_iter().flatten() {
@@ -141,7 +146,21 @@ fn picture(tree: &Value, order: ActorOrder, marks: &mut Marks) -> Vec<Line> {
             actors.sort_by(|a, b| (a.text("kind"), a.path).cmp(&(b.text("kind"), b.path)));
         }
     }
-    lines.extend(actors.iter().map(|actor| actor.line(order == ActorOrder::Tree, marks)));
+    if order == ActorOrder::Tree {
+        let runs = actors.chunk_by(|a, b| a.depth == b.depth && is_dull(a.value) && is_dull(b.value));
+        for run in runs {
+            match run {
+                [first, _, ..] => {
+                    let text =
+                        format!("{:indent$}… {} idle workers", "", run.len(), indent = first.depth * 2);
+                    lines.push(Line::plain(text));
+                }
+                _ => lines.extend(run.iter().map(|actor| actor.line(true, marks))),
+            }
+        }
+    } else {
+        lines.extend(actors.iter().map(|actor| actor.line(false, marks)));
+    }
     lines
 }
 
@@ -170,6 +189,27 @@ mod tests {
         assert_eq!(tone(3, &mut marks), Tone::Changed);
         let shown = (0..MARKED_FOR).filter(|_| tone(3, &mut marks) == Tone::Changed).count();
         assert_eq!(shown, MARKED_FOR as usize - 1);
+    }
+
+    #[test]
+    fn idle_workers_are_one_line_of_the_tree() {
+        let worker = |n: u32, state: &str, restarts: u64| {
+            let mut worker = actor(&format!("/p/worker-{n}"), restarts, 0, vec![]);
+            worker["kind"] = "worker".into();
+            worker["state"] = state.into();
+            worker
+        };
+        let workers =
+            vec![worker(0, "busy", 0), worker(1, "idle", 0), worker(2, "idle", 0), worker(3, "idle", 1)];
+        let tree = actor("/p", 0, 0, workers);
+        let lines: Vec<String> = picture(&tree, ActorOrder::Tree, &mut Marks::default())
+            .into_iter()
+            .map(|line| line.text)
+            .collect();
+        assert_eq!(lines.len(), 5, "{lines:?}");
+        assert_eq!(lines[3], "  … 2 idle workers");
+        assert!(lines[2].contains("busy") && lines[4].contains("restarts 1"), "{lines:?}");
+        assert_eq!(picture(&tree, ActorOrder::Path, &mut Marks::default()).len(), 6, "a list has them all");
     }
 
     #[test]

@@ -51,7 +51,7 @@ fn log(global: &Global, args: &DemoArgs) -> Result<LogChoice, Failure> {
         Some(_) if args.kafka => Err(Failure::usage(
             "--kafka starts a broker and --kafka-brokers names one; leave out one of them",
         )),
-        _ if (kills_the_broker || args.kafka) && !cfg!(feature = "kafka") => {
+        named if (kills_the_broker || args.kafka || named.is_some()) && !cfg!(feature = "kafka") => {
             Err(Failure::usage("this build has no Kafka; the other demos run on the embedded log"))
         }
         Some(brokers) => Ok(LogChoice::Brokers(brokers.clone())),
@@ -77,7 +77,9 @@ mod tests {
     fn the_log_is_the_embedded_one_unless_said_otherwise() {
         assert_eq!(parsed("callboard demo"), Ok(LogChoice::Embedded));
         assert_eq!(parsed("callboard demo process-crash"), Ok(LogChoice::Embedded));
+        #[cfg(feature = "kafka")]
         let named = parsed("callboard demo duplicates --kafka-brokers h:1,h:2");
+        #[cfg(feature = "kafka")]
         assert_eq!(named, Ok(LogChoice::Brokers("h:1,h:2".into())));
     }
 

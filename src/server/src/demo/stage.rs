@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use callboard_testkit::kafka::{Cluster, ClusterOptions};
 use callboard_testkit::ports::free_port;
-use callboard_testkit::process::Launch;
+use callboard_testkit::process::{FolderGuard, Launch};
 use callboard_testkit::stubs::Counter;
 use callboard_testkit::unique_name;
 use tempfile::TempDir;
@@ -64,11 +64,15 @@ pub struct Stage {
     pub counter: Counter,
     pub cluster: Option<Arc<Cluster>>,
     /// Where Kafka is, when it carries the topics.
+    #[cfg_attr(not(feature = "kafka"), allow(dead_code, reason = "for a foreign client"))]
     pub brokers: Option<String>,
     /// Before every topic, on Kafka.
+    #[cfg_attr(not(feature = "kafka"), allow(dead_code, reason = "for a foreign client"))]
     pub prefix: String,
     /// After the others: they write to it until they are gone.
     _folder: TempDir,
+    /// Removes the folder when this process is ended by SIGKILL.
+    _guard: FolderGuard,
 }
 
 impl Stage {
@@ -78,6 +82,7 @@ impl Stage {
     /// What cannot be started, and why.
     pub fn set(wanted: &Wanted, narrator: &mut Narrator) -> Result<Self, Failure> {
         let folder = tempfile::Builder::new().prefix("callboard-demo-").tempdir().map_err(Failure::job)?;
+        let guard = FolderGuard::over(folder.path()).map_err(Failure::job)?;
         let counter = Counter::start().map_err(Failure::job)?;
         counter.quick_reads();
         counter.delay(wanted.slow);
@@ -108,7 +113,7 @@ impl Stage {
         };
         let (pid, url) = (child.pid(), child.url().to_owned());
         narrator.tell("start", &format!("`callboard serve` is process {pid} at {url}, {log}"));
-        Ok(Self { child, counter, cluster, brokers, prefix, _folder: folder })
+        Ok(Self { child, counter, cluster, brokers, prefix, _folder: folder, _guard: guard })
     }
 
     /// Ends the server in order, then everything else.

@@ -141,8 +141,11 @@ fn the_server_does_not_outlive_its_demo_however_that_ends() {
     wait::until(PATIENCE, "the server has ended", || !runs(server)).unwrap();
     let (demo, _, server) = page();
     assert!(runs(server));
+    let folder = std::fs::read_link(format!("/proc/{server}/cwd")).unwrap();
+    assert!(folder.join("data").is_dir(), "{}", folder.display());
     demo.sigkill().unwrap();
     wait::until(PATIENCE, "the server has ended", || !runs(server)).unwrap();
+    wait::until(PATIENCE, "its folder is gone", || !folder.exists()).unwrap();
 }
 
 #[test]

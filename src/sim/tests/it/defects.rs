@@ -10,7 +10,7 @@ fn threads() -> usize {
 #[test]
 fn every_planted_defect_is_found() {
     assert!(Defect::ALL.len() >= 12);
-    let found: Vec<_> = Defect::ALL.into_iter().map(|defect| find(defect, threads())).collect();
+    let found: Vec<_> = Defect::ALL.iter().copied().map(|defect| find(defect, threads())).collect();
     println!("{}", table(&found));
     for found in &found {
         let (seed, violations) =
@@ -31,7 +31,7 @@ fn a_defect_is_gone_when_its_run_is_over() {
 
 #[test]
 fn names_are_names() {
-    for defect in Defect::ALL {
+    for defect in Defect::ALL.iter().copied() {
         assert_eq!(Defect::named(defect.name()), Some(defect));
     }
     assert_eq!(Defect::named("no-such-defect"), None);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 pub use launch::Launch;
-pub(crate) use orphan::FolderGuard;
+pub use orphan::FolderGuard;
 use orphan::KillGuard;
 use output::Output;
 pub use output::{Line, Stream};

@@ -32,12 +32,13 @@ impl KillGuard {
 
 /// Removes a folder when this process ends without having done so.
 #[derive(Debug)]
-pub(crate) struct FolderGuard {
+pub struct FolderGuard {
     _shell: Shell,
 }
 
 impl FolderGuard {
-    pub(crate) fn over(folder: &Path) -> io::Result<Self> {
+    /// Guards `folder` until dropped.
+    pub fn over(folder: &Path) -> io::Result<Self> {
         Ok(Self { _shell: Shell::start(REMOVE, folder.as_os_str())? })
     }
 }

@@ -10,5 +10,5 @@ mod kill;
 mod log;
 mod repair;
 mod snapshots;
-mod start;
 mod speed;
+mod start;

@@ -36,7 +36,7 @@ pub fn answer(effect: &Effect, state: &State, script: &Script, tools: &Tools, no
         Effect::CancelInvocation { command, version, step, attempt, .. } => {
             let scripted = step_of(turn_of(script, command), *version, step);
             // Of some unsafe calls nobody can say whether they were caught in time.
-            let unsure = scripted.effect == EffectClass::Unsafe && scripted.latency_ms % 2 == 0;
+            let unsure = scripted.effect == EffectClass::Unsafe && scripted.latency_ms.is_multiple_of(2);
             let event =
                 if unsure { lost(*version, step, *attempt) } else { caught(*version, step, *attempt, now) };
             vec![(30, command.clone(), event)]
