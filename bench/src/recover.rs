@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use crate::arguments::{LogKind, RecoverArgs};
-use crate::load::{self, Load, Palette, Question, Targets};
+use crate::load::{self, Asked, Load, Palette, Question, Targets};
 use crate::result::{self, Spread};
 use crate::seed::now_ms;
 use crate::stage::{Role, Shape, Stage};
@@ -24,8 +24,9 @@ const CLIENTS: usize = 64;
 /// Turns queued in each open conversation, so that each is at some point of one when the kill comes.
 const QUEUED: usize = 10;
 const STEP_MS: u64 = 200;
-/// Long enough after the questions for all to be at work, short enough that none is through.
-const KILL_AFTER: Duration = Duration::from_millis(700);
+/// After every conversation has its first turn: long enough for all to be at work, short enough that none is through.
+const KILL_AFTER: Duration = Duration::from_millis(300);
+const OPEN_WAIT: Duration = Duration::from_secs(30);
 /// Snapshots are taken every two seconds, at most 2,000 a partition: what was filled is on disk after this.
 const SETTLE: Duration = Duration::from_secs(10);
 /// Of the group protocol (classic, the broker's floor).
@@ -90,8 +91,9 @@ async fn process_killed(arguments: &RecoverArgs) -> Result<Figures> {
     let fill_s = filling.elapsed().as_secs_f64();
     bar.finish_and_clear();
     tokio::time::sleep(SETTLE).await;
-    let mut asking = open(&load, arguments.open);
-    tokio::time::sleep(KILL_AFTER).await;
+    let hot = Arc::new(Load::new(http.clone(), Targets::of(&serve.url), Palette::default(), 2));
+    let mut asking = open(&hot, arguments.open);
+    wait_open(&hot, arguments.open).await?;
     serve.end();
     let killed_ms = now_ms();
     let restarted = Instant::now();
@@ -104,7 +106,8 @@ async fn process_killed(arguments: &RecoverArgs) -> Result<Figures> {
     let story = read(&stage).await?;
     let back = back(&story, killed_ms);
     let goal = if at.log == LogKind::Embedded { 1.0 } else { 3.0 };
-    let lost = load.book.all().iter().filter(|asked| asked.ended.is_none()).count();
+    let asked = [load.book.all(), hot.book.all()].concat();
+    let lost = asked.iter().filter(|asked| asked.ended.is_none()).count();
     let lost = lost + story.turns.values().filter(|turn| turn.ends.len() != 1).count();
     if back.ends.count < arguments.open {
         bail!("only {} of {} conversations had a turn open at the kill", back.ends.count, arguments.open);
@@ -152,8 +155,8 @@ async fn fill(load: &Arc<Load>, conversations: usize, bar: &ProgressBar) {
 /// A queue of slow turns in each of so many conversations, asked by clients that do not give up.
 fn open(load: &Arc<Load>, conversations: usize) -> JoinSet<()> {
     let mut asking = JoinSet::new();
-    for conversation in 0..conversations {
-        for turn in 0..QUEUED {
+    for turn in 0..QUEUED {
+        for conversation in 0..conversations {
             let load = load.clone();
             asking.spawn(async move {
                 let tag = format!("hot{conversation}x{turn}");
@@ -163,6 +166,24 @@ fn open(load: &Arc<Load>, conversations: usize) -> JoinSet<()> {
         }
     }
     asking
+}
+
+/// Waits until each of those conversations is at work.
+async fn wait_open(load: &Load, conversations: usize) -> Result<()> {
+    let until = Instant::now() + OPEN_WAIT;
+    let first = |asked: &&Asked| asked.tag.starts_with("hot") && asked.tag.ends_with("x0");
+    loop {
+        let asked = load.book.all();
+        let accepted = asked.iter().filter(first).filter(|asked| asked.accepted.is_some()).count();
+        if accepted >= conversations {
+            tokio::time::sleep(KILL_AFTER).await;
+            return Ok(());
+        }
+        if Instant::now() > until {
+            bail!("only {accepted} of {conversations} conversations were opened in {OPEN_WAIT:?}");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn read(stage: &Stage) -> Result<Story> {
@@ -201,7 +222,7 @@ async fn worker_killed(arguments: &RecoverArgs) -> Result<WorkerLoss> {
     // Both are members, and warm, before one of them dies.
     fill(&load, 200, &ProgressBar::hidden()).await;
     let mut asking = open(&load, arguments.open);
-    tokio::time::sleep(KILL_AFTER).await;
+    wait_open(&load, arguments.open).await?;
     let Some(victim) = stage.members.iter().find(|member| member.role == Role::Tools) else {
         bail!("there is no tool worker to be killed");
     };

@@ -45,6 +45,9 @@ async fn all_is_well(world: &World, node: &Node, turns: u32) {
     }
     assert_eq!(world.log.records(Topic::DeadLetterQueue).len(), 0);
     assert!(node.readiness().ready, "{:?}", node.readiness());
+    // Every partition is known to whoever asks.
+    let listed = node.conversations(None, 100).await.unwrap();
+    assert_eq!(listed.len(), CONVERSATIONS, "{listed:?}");
 }
 
 #[test]

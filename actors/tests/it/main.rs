@@ -26,6 +26,7 @@ mod recovery;
 mod resume;
 mod retry;
 mod settle;
+mod simulated;
 mod stage;
 mod storeless;
 mod supervision;

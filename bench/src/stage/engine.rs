@@ -17,7 +17,7 @@ use crate::arguments::LogKind;
 /// A running log.
 pub enum Engine {
     Embedded,
-    Kafka(Kafka),
+    Kafka(Box<Kafka>),
 }
 
 /// A cluster and the prefix of everything that this run writes.
@@ -55,7 +55,7 @@ impl Engine {
             LogKind::Kafka3 => ClusterOptions::three_brokers(),
         };
         let cluster = Cluster::start(options).context("Kafka does not start")?;
-        Ok(Self::Kafka(Kafka { cluster, prefix: unique_name("bench-"), away: AtomicUsize::new(0) }))
+        Ok(Self::Kafka(Box::new(Kafka { cluster, prefix: unique_name("bench-"), away: AtomicUsize::new(0) })))
     }
 
     pub fn kafka(&self) -> Option<&Kafka> {

@@ -226,7 +226,7 @@ impl Director {
         /// What a whole conversation may take: its turns, each until its deadline, one after the other.
         const LONGEST_MS: u64 = 40 * 60_000;
         /// Whatever is under way or copied arrives within this.
-        const QUIET_MS: u64 = 30_000;
+        const QUIET_MS: u64 = 18_000;
         let world = self.world.clone();
         world.stop_faults();
         let now_ms = world.now_ms();

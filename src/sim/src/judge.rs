@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use callboard_domain::audit::{self, Report, Violation};
+use callboard_domain::audit::{self, Execution, Report, Violation};
 use callboard_domain::conversation::{Recorded, TurnStatus};
 use callboard_domain::id::ConversationId;
+use callboard_domain::plan::EffectClass;
 use callboard_domain::request::Request;
 use callboard_domain::{State, wire};
 use callboard_ports::dead_letter;
@@ -24,6 +25,45 @@ use crate::world::{World, read};
 pub struct Verdict {
     pub report: Report,
     pub violations: Vec<Violation>,
+    pub ledger: Ledgered,
+}
+
+/// How much there was to be careful about.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ledgered {
+    /// Unsafe and reconcilable effects that were done.
+    pub effects: u64,
+    pub reserved: u64,
+    pub doubts: u64,
+    pub settled: u64,
+    pub dead_letters: u64,
+}
+
+impl Ledgered {
+    fn of(world: &World, executions: &[Execution]) -> Self {
+        let guarded = |e: &&Execution| matches!(e.class, EffectClass::Unsafe | EffectClass::Reconcilable);
+        let is = |record: &&Record, kind: &str| {
+            record.value.windows(kind.len()).any(|part| part == kind.as_bytes())
+        };
+        let count =
+            |topic, kind: &str| world.log.records(topic).iter().filter(|r| is(r, kind)).count() as u64;
+        Self {
+            effects: executions.iter().filter(guarded).count() as u64,
+            reserved: count(Topic::ToolEffects, "\"EffectReserved\""),
+            doubts: count(Topic::ConversationEvents, "\"ToolInvocationInDoubt\""),
+            settled: count(Topic::ConversationEvents, "\"InvocationSettled\""),
+            dead_letters: world.log.records(Topic::DeadLetterQueue).len() as u64,
+        }
+    }
+
+    /// Adds another run's.
+    pub fn merge(&mut self, other: Self) {
+        self.effects += other.effects;
+        self.reserved += other.reserved;
+        self.doubts += other.doubts;
+        self.settled += other.settled;
+        self.dead_letters += other.dead_letters;
+    }
 }
 
 /// Every conversation's records, in log order.
@@ -112,6 +152,7 @@ pub fn judge(director: &Director, live: &BTreeMap<ConversationId, Option<State>>
     };
     verdict.violations.extend(director.backlogs.iter().map(undone));
     let executions = world.outside.executions();
+    verdict.ledger = Ledgered::of(world, &executions);
     verdict.violations.extend(audit::unsafe_at_most_once(&executions));
     let tolerance_ms = 2 * world.mix.skews_ms.iter().map(|skew| skew.unsigned_abs()).max().unwrap_or(0) + 100;
     verdict.violations.extend(audit::started_in_time(&executions, &not_after(world), tolerance_ms));

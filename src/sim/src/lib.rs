@@ -39,5 +39,6 @@ mod world;
 
 pub use callboard_domain::planted::Defect;
 pub use fault::Fault;
+pub use judge::Ledgered;
 pub use run::{Outcome, run};
 pub use sweep::{Sweep, Total};

@@ -29,6 +29,11 @@ pub fn table(total: &Total) -> String {
         ("  failed", u64::from(report.failed)),
         ("  cancelled", u64::from(report.cancelled)),
         ("  open", u64::from(report.open)),
+        ("unsafe and reconcilable effects done", total.ledger.effects),
+        ("reservations", total.ledger.reserved),
+        ("doubts declared", total.ledger.doubts),
+        ("doubts settled", total.ledger.settled),
+        ("dead letters", total.ledger.dead_letters),
         ("records ignored by the fold", u64::from(report.ignored)),
         ("entries of the traces", total.entries),
         ("virtual hours", total.virtual_ms / 3_600_000),
@@ -37,6 +42,7 @@ pub fn table(total: &Total) -> String {
         line(format_args!("{what:<40} {count:>10}"));
     }
     line(format_args!("{:<40} {:>10.1}", "seconds", seconds));
+    line(format_args!("{:<40} {:>10.1}", "seconds on a processor", total.busy.as_secs_f64()));
     line(format_args!("{:<40} {:>10.1}", "seeds/s", total.seeds as f64 / seconds));
     out
 }

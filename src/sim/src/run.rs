@@ -10,7 +10,7 @@ use tokio::task::LocalSet;
 use crate::dice::Dice;
 use crate::director::Director;
 use crate::gateway::Gateway;
-use crate::judge::{judge, live_states};
+use crate::judge::{Ledgered, judge, live_states};
 use crate::mix::Mix;
 use crate::models::MODEL_PANIC;
 use crate::tools::TOOL_PANIC;
@@ -27,6 +27,7 @@ pub struct Outcome {
     /// Faults, by [`crate::Fault::ALL`].
     pub faults: Vec<u32>,
     pub report: Report,
+    pub ledger: Ledgered,
     pub violations: Vec<Violation>,
     /// Virtual milliseconds.
     pub virtual_ms: u64,
@@ -121,6 +122,7 @@ async fn live(seed: u64, defect: Option<Defect>, printed: bool) -> Outcome {
         entries: trace.entries(),
         faults: trace.counts().to_vec(),
         report: verdict.report,
+        ledger: verdict.ledger,
         violations: verdict.violations,
         virtual_ms: world.now_ms(),
     }

@@ -10,6 +10,7 @@ use callboard_domain::audit::{Report, Violation};
 use callboard_domain::planted::Defect;
 
 use crate::fault::Fault;
+use crate::judge::Ledgered;
 use crate::run::{Outcome, THREAD, listen_to_panics, run, take_panics};
 
 /// What many runs come to.
@@ -17,11 +18,14 @@ use crate::run::{Outcome, THREAD, listen_to_panics, run, take_panics};
 pub struct Total {
     pub seeds: u64,
     pub elapsed: Duration,
+    /// Time on a processor, of all threads together; nothing where the system does not say.
+    pub busy: Duration,
     pub virtual_ms: u64,
     pub entries: u64,
     /// By [`Fault::ALL`]: how often, and in how many seeds.
     pub faults: Vec<(u64, u64)>,
     pub report: Report,
+    pub ledger: Ledgered,
     /// Seeds with violations, with what was violated.
     pub broken: BTreeMap<u64, Vec<String>>,
 }
@@ -37,6 +41,7 @@ impl Total {
             sum.1 += u64::from(*times > 0);
         }
         self.report.merge(outcome.report);
+        self.ledger.merge(outcome.ledger);
         if !outcome.violations.is_empty() {
             self.broken.insert(outcome.seed, outcome.violations.iter().map(words).collect());
         }
@@ -62,13 +67,21 @@ fn guarded(seed: u64, defect: Option<Defect>) -> Result<Outcome, String> {
     outcome.map_err(|_| format!("the simulation itself panicked: {}", take_panics().join("; ")))
 }
 
+/// How long this thread has been on a processor: what a seed costs, however busy the machine is.
+fn busy() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = stat.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0);
+    Duration::from_nanos(nanos)
+}
+
 impl Sweep {
     /// Runs all seeds; `tell` hears how far it has come.
     pub fn run(&self, mut tell: impl FnMut(&Total)) -> Total {
         let started = Instant::now();
         let mut total = Total::default();
         let stop = AtomicBool::new(false);
-        self.until(&stop, |seed, outcome| {
+        self.until(&stop, |seed, outcome, busy| {
+            total.busy += busy;
             match outcome {
                 Ok(outcome) => total.add(outcome),
                 Err(words) => {
@@ -86,11 +99,11 @@ impl Sweep {
     }
 
     /// Runs all seeds and gives every outcome, in no certain order; an error says how the simulation itself broke.
-    pub fn each(&self, take: impl FnMut(u64, Result<Outcome, String>)) {
-        self.until(&AtomicBool::new(false), take);
+    pub fn each(&self, mut take: impl FnMut(u64, Result<Outcome, String>)) {
+        self.until(&AtomicBool::new(false), |seed, outcome, _| take(seed, outcome));
     }
 
-    fn until(&self, stop: &AtomicBool, mut take: impl FnMut(u64, Result<Outcome, String>)) {
+    fn until(&self, stop: &AtomicBool, mut take: impl FnMut(u64, Result<Outcome, String>, Duration)) {
         /// Outcomes that wait to be counted; counting is quick.
         const WAITING: usize = 64;
         listen_to_panics();
@@ -103,7 +116,12 @@ impl Sweep {
                     loop {
                         let seed = next.fetch_add(1, Ordering::Relaxed);
                         let done = seed >= self.seeds.end || stop.load(Ordering::Relaxed);
-                        if done || sender.send((seed, guarded(seed, self.defect))).is_err() {
+                        if done {
+                            return;
+                        }
+                        let before = busy();
+                        let outcome = guarded(seed, self.defect);
+                        if sender.send((seed, outcome, busy().saturating_sub(before))).is_err() {
                             return;
                         }
                     }
@@ -114,8 +132,8 @@ impl Sweep {
                     .expect("the system can start a few threads");
             }
             drop(sender);
-            for (seed, outcome) in outcomes {
-                take(seed, outcome);
+            for (seed, outcome, busy) in outcomes {
+                take(seed, outcome, busy);
             }
         });
     }

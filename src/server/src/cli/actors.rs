@@ -23,14 +23,16 @@ pub fn run(global: &Global, args: &ActorsArgs) -> Outcome {
     block_on(async {
         // Only a server that was there is waited for.
         show(&read(&client).await?)?;
-        while args.watch {
+        if !args.watch {
+            return Ok(());
+        }
+        loop {
             tokio::time::sleep(REDRAWN_EVERY).await;
             match read(&client).await {
                 Ok(tree) => show(&tree)?,
                 Err(failure) => eprintln!("{failure}\r"),
             }
         }
-        Ok(())
     })
 }
 

@@ -16,14 +16,16 @@ pub fn run(global: &Global, args: &TurnsArgs) -> Outcome {
     block_on(async {
         // Only a server that was there, and that understood the filter, is waited for.
         show(&read(&client, args).await?)?;
-        while args.watch {
+        if !args.watch {
+            return Ok(());
+        }
+        loop {
             tokio::time::sleep(REDRAWN_EVERY).await;
             match read(&client, args).await {
                 Ok(turns) => show(&turns)?,
                 Err(failure) => eprintln!("{failure}\r"),
             }
         }
-        Ok(())
     })
 }
 

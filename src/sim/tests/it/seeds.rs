@@ -20,7 +20,8 @@ fn two_thousand_seeds_hold() {
         total.faults
     );
     assert!(total.report.answered > 2_000, "{:?}", total.report);
-    assert!(total.elapsed < Duration::from_secs(120), "{:?}", total.elapsed);
+    // On two cores: two minutes. By time on a processor, so that a busy machine does not fail it.
+    assert!(total.busy < Duration::from_secs(240), "{:?}", total.busy);
 }
 
 #[test]
