@@ -25,6 +25,9 @@ pub struct Limits {
     pub waiters_per_conversation: usize,
     /// Live conversations of one partition before the longest idle are passivated.
     pub live_conversations: usize,
+    /// Turns that are open in memory on this node; new questions beyond it are answered with 429. Some 25 kB each,
+    /// and more than the workers of one node get through while a client is willing to wait.
+    pub open_turns: usize,
     /// Idle time after which a conversation is passivated.
     pub passivate_after: Duration,
     /// Snapshots are taken this often…
@@ -73,6 +76,7 @@ impl Default for Limits {
             planner_queue: 1_024,
             waiters_per_conversation: 256,
             live_conversations: 20_000,
+            open_turns: 2_048,
             passivate_after: Duration::from_secs(60),
             flush_every: Duration::from_secs(2),
             flush_conversations: 2_000,

@@ -31,7 +31,7 @@ const BOUNDS_BYTES: u64 = (64 + 16 + 32 + 8 * 16) << 20;
 struct Figures {
     good: bool,
     log: &'static str,
-    build: &'static str,
+    bench_build: &'static str,
     cores: usize,
     workers_can_do_per_s: f64,
     offered_per_s: f64,
@@ -109,7 +109,7 @@ async fn flood(arguments: &FloodArgs) -> Result<Figures> {
     Ok(Figures {
         good: within && refused_busy && unfinished == 0 && otherwise == 0 && without == 0,
         log: arguments.stage.log.word(),
-        build: result::build(),
+        bench_build: result::build(),
         cores: result::cores(),
         workers_can_do_per_s: can_do,
         offered_per_s: asked as f64 / poured_s,

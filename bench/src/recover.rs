@@ -36,7 +36,7 @@ const SESSION_S: f64 = 6.0;
 struct Figures {
     good: bool,
     log: &'static str,
-    build: &'static str,
+    bench_build: &'static str,
     cores: usize,
     conversations: usize,
     fill_turns_per_s: f64,
@@ -115,7 +115,7 @@ async fn process_killed(arguments: &RecoverArgs) -> Result<Figures> {
     Ok(Figures {
         good: lost == 0 && back.first_s <= goal,
         log: at.log.word(),
-        build: result::build(),
+        bench_build: result::build(),
         cores: result::cores(),
         conversations: arguments.conversations,
         fill_turns_per_s: arguments.conversations as f64 / fill_s,

@@ -105,6 +105,8 @@ pub struct Conversation {
     /// Trace context of the open turns' commands; volatile, for display in tracing tools only.
     traces: HashMap<CommandId, Arc<str>>,
     last_active_ms: u64,
+    /// Open turns as last counted for the node.
+    counted_open: i64,
 }
 
 impl Conversation {
@@ -132,6 +134,7 @@ impl Conversation {
             planner_misses: 0,
             traces: HashMap::new(),
             last_active_ms,
+            counted_open: 0,
         }
     }
 
@@ -158,6 +161,9 @@ impl Conversation {
             leases.into_iter().chain(deciding).min().map(|in_ms| now_ms.saturating_add_unsigned(in_ms));
         self.host.wakes.set(&self.state.conversation, due.wake_at_ms.into_iter().chain(volatile).min());
         self.tell_what_is_open(now_ms);
+        let open = i64::try_from(self.state.open.len()).unwrap_or(i64::MAX);
+        let more = open - std::mem::replace(&mut self.counted_open, open);
+        self.host.shared.metrics.turns_live.fetch_add(more, Relaxed);
     }
 
     fn tell_what_is_open(&mut self, now_ms: i64) {
@@ -248,6 +254,7 @@ impl Actor for Conversation {
 impl Drop for Conversation {
     fn drop(&mut self) {
         self.host.shared.metrics.conversations_live.fetch_sub(1, Relaxed);
+        self.host.shared.metrics.turns_live.fetch_sub(self.counted_open, Relaxed);
     }
 }
 

@@ -209,6 +209,20 @@ impl Node {
         asked
     }
 
+    /// Whether a new question is taken: memory must not grow with what is asked faster than it is answered.
+    ///
+    /// # Errors
+    /// [`NodeError::Busy`].
+    pub fn admit(&self) -> Result<(), NodeError> {
+        let (metrics, most) = (&self.shared.metrics, self.shared.limits.open_turns);
+        let live = metrics.turns_live.load(Ordering::Relaxed);
+        if usize::try_from(live).unwrap_or(0) < most {
+            return Ok(());
+        }
+        metrics.refused("open_turns");
+        Err(NodeError::Busy(format!("{live} turns are open on this node; at most {most} may be")))
+    }
+
     /// The turn of `command`, as soon as it has ended; waits across restarts of the conversation's actor. The caller
     /// bounds the wait: for a command that never arrives it waits for ever.
     ///

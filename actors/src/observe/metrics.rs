@@ -42,6 +42,8 @@ pub struct Metrics {
     pub appends_refused_full: AtomicU64,
     pub conversations_loaded: AtomicU64,
     pub conversations_live: AtomicI64,
+    /// Open turns of those actors.
+    pub turns_live: AtomicI64,
     pub snapshots_written: AtomicU64,
     pub snapshots_unusable: AtomicU64,
     pub partitions_owned: AtomicI64,
@@ -169,12 +171,13 @@ impl Metrics {
         ]
     }
 
-    fn gauges(&self) -> [MetricLine; 3] {
+    fn gauges(&self) -> [MetricLine; 4] {
         let of = |name, help, cell: &AtomicI64| {
             line(name, help, MetricKind::Gauge, cell.load(Ordering::Relaxed) as f64)
         };
         [
             of("callboard_conversations_live", "Conversation actors.", &self.conversations_live),
+            of("callboard_turns_live", "Open turns that are held in memory.", &self.turns_live),
             of("callboard_partitions_owned", "Partitions owned and caught up.", &self.partitions_owned),
             of(
                 "callboard_partitions_without_snapshots",

@@ -69,7 +69,7 @@ impl Act {
             seed: arguments.seed,
             rate: arguments.rate,
             pace_s: arguments.pace,
-            build: result::build(),
+            bench_build: result::build(),
             cores: result::cores(),
             effects_outside: palette.counter.is_some(),
         };

@@ -14,7 +14,7 @@ pub struct Setup {
     pub seed: u64,
     pub rate: f64,
     pub pace_s: f64,
-    pub build: &'static str,
+    pub bench_build: &'static str,
     pub cores: usize,
     pub effects_outside: bool,
 }
@@ -62,8 +62,8 @@ impl Report {
     pub fn print(&self) {
         let verdict = &self.verdict;
         println!(
-            "\nchaos on {} (seed {}, {} build): {:.0} s of faults, {:.0} s to come to rest",
-            self.setup.log, self.setup.seed, self.setup.build, self.seconds, self.drain_seconds
+            "\nchaos on {} (seed {}, {} bench): {:.0} s of faults, {:.0} s to come to rest",
+            self.setup.log, self.setup.seed, self.setup.bench_build, self.seconds, self.drain_seconds
         );
         println!("  faults          {}", listed(&self.faults));
         println!(

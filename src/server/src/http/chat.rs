@@ -129,6 +129,7 @@ async fn ask(
             true
         }
         Asked::New => {
+            running.node.admit()?;
             // Whoever waits is registered before there is anything to miss.
             if let std::task::Poll::Ready(early) = futures_util::poll!(&mut ended) {
                 return answer(running, early?, true).await;
