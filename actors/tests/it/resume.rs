@@ -128,7 +128,7 @@ fn what_is_open_comes_back_in_order_and_what_a_client_waits_for_comes_first() {
         let again = || requested(&world, crashed_ms);
         let first = wait(&last);
         until("the first is back", || !again().is_empty()).await;
-        assert_eq!(again(), [last.clone()]);
+        assert_eq!(again(), std::slice::from_ref(&last));
         assert!(began.elapsed() < Duration::from_millis(400), "{:?}", began.elapsed());
         let second = wait(&middle);
         until("the second is back", || again().contains(&middle)).await;
@@ -137,7 +137,7 @@ fn what_is_open_comes_back_in_order_and_what_a_client_waits_for_comes_first() {
         // Apart from those that were waited for, the oldest first.
         let order: Vec<String> = again().into_iter().filter(|id| *id != last && *id != middle).collect();
         // Those that came in one go are of one age.
-        let place = |id: &String| (open.iter().position(|of| of == id).unwrap() + 9) / 10;
+        let place = |id: &String| open.iter().position(|of| of == id).unwrap().div_ceil(10);
         assert!(order.iter().map(place).is_sorted(), "{order:?}");
         assert_eq!(order.iter().collect::<BTreeSet<_>>().len(), OPEN - 2);
         assert_eq!(slow.loads.load(Ordering::SeqCst), OPEN, "each is read once");
