@@ -322,6 +322,7 @@ async fn answered(
                 worker: shared.worker_name.clone(),
                 started_at,
                 finished_at: Arc::from(rfc3339(shared.now_ms())),
+                models: answer.models,
             })
         }
         Err(error) => {

@@ -10,7 +10,7 @@ use callboard_domain::State;
 use callboard_domain::event::Author;
 use callboard_domain::request::SynthesizeFinalAnswerRequested;
 use callboard_ports::fakes::{Gate, OneArbiter};
-use callboard_ports::model::{Answer, ModelError, Synthesizer};
+use callboard_ports::model::{Answer, AnswerSink, ModelError, Synthesizer};
 use callboard_ports::partition::partition_of;
 use callboard_ports::record::Topic;
 use futures_util::future::BoxFuture;
@@ -183,17 +183,18 @@ fn a_process_that_stood_still_replaces_nobody() {
 struct Hangs(AtomicUsize);
 
 impl Synthesizer for Hangs {
-    fn synthesize(
+    fn write(
         &self,
         _: SynthesizeFinalAnswerRequested,
         _: u64,
+        _: Arc<dyn AnswerSink>,
     ) -> BoxFuture<'_, Result<Answer, ModelError>> {
         if self.0.fetch_add(1, Ordering::SeqCst) == 0 {
             return Box::pin(std::future::pending());
         }
         let author =
             Author { provider: "builtin".into(), model: None, input_tokens: None, output_tokens: None };
-        Box::pin(async move { Ok(Answer { text: "done".into(), author }) })
+        Box::pin(async move { Ok(Answer::new("done", author)) })
     }
 }
 

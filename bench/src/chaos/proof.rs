@@ -60,6 +60,7 @@ fn plan() -> Event {
         steps: vec![step],
         then: Then::Answer,
         guidance: None,
+        models: None,
     })
 }
 
@@ -87,6 +88,7 @@ fn answer() -> Event {
         worker: "w".into(),
         started_at: "".into(),
         finished_at: "".into(),
+        models: None,
     })
 }
 

@@ -61,6 +61,35 @@ pub struct Author {
     pub output_tokens: Option<u64>,
 }
 
+/// A provider that was asked before the one that delivered, and why it did not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FailedCall {
+    pub provider: Arc<str>,
+    pub model: Option<Arc<str>>,
+    /// `unavailable`, `timeout`, `bad_response`, `plan_refused`, `refused`, `breaker_open`, `busy`, `rate_limited`.
+    pub kind: Arc<str>,
+    pub latency_ms: u64,
+}
+
+/// What a plan or an answer cost, all calls to models together. Absent where no model was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ModelCalls {
+    /// SHA-256 of the prompt's files and the agent's instructions, as hex digits.
+    pub prompt_hash: Option<Arc<str>>,
+    /// Calls that were answered, repairs included.
+    pub calls: u32,
+    pub latency_ms: u64,
+    /// Of all calls, the failed ones included as far as their tokens are known.
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    /// Billionths of a US dollar by the price table of the configuration; null where it names no price.
+    pub cost_nano_usd: Option<u64>,
+    /// At most [`MAX_FAILED_CALLS`](crate::limits::MAX_FAILED_CALLS), in the order in which they were asked.
+    pub failed: Vec<FailedCall>,
+}
+
 /// A plan version came to be. Build one with [`plan::validate`](crate::plan::validate).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -73,6 +102,8 @@ pub struct PlanGenerated {
     pub then: Then,
     /// The planner's word to whoever writes the answer ("small talk", "cannot be planned: …").
     pub guidance: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<ModelCalls>,
 }
 
 /// Why an invocation failed; `kind` is a stable code.
@@ -293,6 +324,8 @@ pub struct FinalAnswerSynthesized {
     pub worker: Arc<str>,
     pub started_at: Arc<str>,
     pub finished_at: Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<ModelCalls>,
 }
 
 /// The context was cleared.

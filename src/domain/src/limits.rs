@@ -50,3 +50,6 @@ pub const MAX_DOUBTS: usize = 64;
 /// Effects of one partition that a ledger's reader keeps in mind, a few hundred bytes each. What is older than
 /// that many effects may not be started any more (`not_after`), so forgetting it runs nothing twice.
 pub const MAX_LEDGER_EFFECTS: usize = 100_000;
+
+/// Providers that were asked in vain, as a plan or an answer names them: three providers, each tried twice, and some room.
+pub const MAX_FAILED_CALLS: usize = 8;

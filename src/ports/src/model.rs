@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use callboard_domain::event::{Author, PlanGenerated, ToolError};
+use callboard_domain::event::{Author, ModelCalls, PlanGenerated, ToolError};
 use callboard_domain::id::{CommandId, ConversationId};
 use callboard_domain::plan::PlanReason;
 use callboard_domain::request::{Exchange, StepReport, SynthesizeFinalAnswerRequested};
@@ -57,15 +57,55 @@ pub trait Planner: Send + Sync {
 pub struct Answer {
     pub text: Arc<str>,
     pub author: Author,
+    /// What it cost; `None` where no model was asked.
+    pub models: Option<ModelCalls>,
+}
+
+impl Answer {
+    /// One that no model was asked for.
+    #[must_use]
+    pub fn new(text: impl Into<Arc<str>>, author: Author) -> Self {
+        Self { text: text.into(), author, models: None }
+    }
+}
+
+/// Takes the pieces of an answer while it is being written: for people who watch, never the source of truth. Both calls
+/// return at once; what is not taken away in time may be joined, never lost or reordered.
+pub trait AnswerSink: Send + Sync {
+    /// The next piece; the pieces since the last `restart` make up the answer so far.
+    fn piece(&self, text: &str);
+
+    /// What was said so far is void: somebody else starts from the beginning.
+    fn restart(&self);
+}
+
+/// Nobody watches.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unwatched;
+
+impl AnswerSink for Unwatched {
+    fn piece(&self, _: &str) {}
+    fn restart(&self) {}
 }
 
 /// Writes answers.
 pub trait Synthesizer: Send + Sync {
+    /// Writes one, piece by piece into `sink` where its writer can, and whole in the end. What the whole answer says counts.
+    fn write(
+        &self,
+        request: SynthesizeFinalAnswerRequested,
+        timeout_ms: u64,
+        sink: Arc<dyn AnswerSink>,
+    ) -> BoxFuture<'_, Result<Answer, ModelError>>;
+
+    /// Writes one that nobody watches.
     fn synthesize(
         &self,
         request: SynthesizeFinalAnswerRequested,
         timeout_ms: u64,
-    ) -> BoxFuture<'_, Result<Answer, ModelError>>;
+    ) -> BoxFuture<'_, Result<Answer, ModelError>> {
+        self.write(request, timeout_ms, Arc::new(Unwatched))
+    }
 }
 
 impl From<ModelError> for ToolError {

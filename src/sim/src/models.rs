@@ -7,7 +7,7 @@ use callboard_domain::event::{Author, PlanGenerated};
 use callboard_domain::plan::{Proposal, Toolbox, validate};
 use callboard_domain::request::SynthesizeFinalAnswerRequested;
 use callboard_ports::fakes::FakeTools;
-use callboard_ports::model::{Answer, ModelError, PlanRequest, Planner, Synthesizer};
+use callboard_ports::model::{Answer, AnswerSink, ModelError, PlanRequest, Planner, Synthesizer};
 use futures_util::future::BoxFuture;
 
 use crate::fault::Fault;
@@ -93,17 +93,18 @@ impl Planner for SimModel {
 }
 
 impl Synthesizer for SimModel {
-    fn synthesize(
+    fn write(
         &self,
         request: SynthesizeFinalAnswerRequested,
         timeout_ms: u64,
+        _: Arc<dyn AnswerSink>,
     ) -> BoxFuture<'_, Result<Answer, ModelError>> {
         Box::pin(async move {
             let about = format!("answer in {}", request.reply_to.key);
             self.think(&about, timeout_ms).await?;
             // Never the same twice, so that it shows which one counted.
             let number = self.world.between(0, 1 << 40);
-            Ok(Answer { text: format!("answer {number}").into(), author: author() })
+            Ok(Answer::new(format!("answer {number}"), author()))
         })
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use callboard_domain::limits::MAX_ANSWER_BYTES;
 use callboard_domain::request::SynthesizeFinalAnswerRequested;
-use callboard_ports::model::{Answer, ModelError, Synthesizer};
+use callboard_ports::model::{Answer, AnswerSink, ModelError, Synthesizer};
 use futures_util::future::BoxFuture;
 
 use crate::budget::Budget;
@@ -52,7 +52,7 @@ impl SynthesizerRouter {
                         "a model wrote the answer"
                     );
                     let text = builtin::bounded(completion.text.trim().to_owned(), MAX_ANSWER_BYTES);
-                    return Answer { text: Arc::from(text), author: completion.author };
+                    return Answer::new(text, completion.author);
                 }
                 Err(error) => tracing::warn!(
                     provider = model.provider(), kind = error.kind, error = %error.message,
@@ -65,10 +65,11 @@ impl SynthesizerRouter {
 }
 
 impl Synthesizer for SynthesizerRouter {
-    fn synthesize(
+    fn write(
         &self,
         request: SynthesizeFinalAnswerRequested,
         timeout_ms: u64,
+        _: Arc<dyn AnswerSink>,
     ) -> BoxFuture<'_, Result<Answer, ModelError>> {
         Box::pin(async move { Ok(self.route(&request, timeout_ms).await) })
     }

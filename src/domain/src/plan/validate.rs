@@ -106,7 +106,7 @@ pub fn validate(
         return Err(problems);
     }
     let guidance = proposal.guidance.clone().filter(|text| !text.is_empty()).map(bounded_guidance);
-    Ok(PlanGenerated { version, reason, planner, steps, then: proposal.then, guidance })
+    Ok(PlanGenerated { version, reason, planner, steps, then: proposal.then, guidance, models: None })
 }
 
 /// Guidance is a hint of a few sentences; a model that writes a book there is cut short.

@@ -20,6 +20,7 @@ fn answered() -> Event {
         worker: "w1".into(),
         started_at: "".into(),
         finished_at: "".into(),
+        models: None,
     })
 }
 

@@ -30,6 +30,7 @@ fn answer(version: u32) -> Event {
         worker: "w1".into(),
         started_at: "2026-01-01T00:00:00.000Z".into(),
         finished_at: "2026-01-01T00:00:00.000Z".into(),
+        models: None,
     })
 }
 

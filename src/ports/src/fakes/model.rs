@@ -8,7 +8,7 @@ use callboard_domain::request::SynthesizeFinalAnswerRequested;
 use futures_util::future::BoxFuture;
 
 use super::tool::Gate;
-use crate::model::{Answer, ModelError, PlanRequest, Planner, Synthesizer};
+use crate::model::{Answer, AnswerSink, ModelError, PlanRequest, Planner, Synthesizer};
 
 type PlanScript = Box<dyn Fn(PlanRequest) -> Result<PlanGenerated, ModelError> + Send + Sync>;
 
@@ -73,7 +73,7 @@ impl ScriptedSynthesizer {
     #[must_use]
     pub fn saying(text: &str) -> Self {
         let text: Arc<str> = Arc::from(text);
-        Self::new(move |_| Ok(Answer { text: text.clone(), author: scripted() }))
+        Self::new(move |_| Ok(Answer::new(text.clone(), scripted())))
     }
 
     #[must_use]
@@ -94,10 +94,11 @@ fn scripted() -> Author {
 }
 
 impl Synthesizer for ScriptedSynthesizer {
-    fn synthesize(
+    fn write(
         &self,
         request: SynthesizeFinalAnswerRequested,
         _timeout_ms: u64,
+        _: Arc<dyn AnswerSink>,
     ) -> BoxFuture<'_, Result<Answer, ModelError>> {
         Box::pin(async move {
             self.calls.fetch_add(1, Ordering::SeqCst);

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use callboard_domain::event::{Author, PlanGenerated};
 use callboard_domain::plan::{PlanReason, Proposal, Then, validate};
 use callboard_domain::request::SynthesizeFinalAnswerRequested;
-use callboard_ports::model::{Answer, ModelError, PlanRequest, Planner, Synthesizer, ToolDown};
+use callboard_ports::model::{Answer, AnswerSink, ModelError, PlanRequest, Planner, Synthesizer, ToolDown};
 use callboard_ports::tool::ToolRegistry;
 use futures_util::future::BoxFuture;
 
@@ -88,6 +88,7 @@ impl BuiltinPlanner {
                 steps: Vec::new(),
                 then: Then::Answer,
                 guidance: None,
+                models: None,
             })
         })
     }
@@ -110,15 +111,16 @@ pub struct BuiltinSynthesizer;
 
 impl BuiltinSynthesizer {
     pub(crate) fn write(request: &SynthesizeFinalAnswerRequested) -> Answer {
-        Answer { text: Arc::from(answer::write(request)), author: author() }
+        Answer::new(answer::write(request), author())
     }
 }
 
 impl Synthesizer for BuiltinSynthesizer {
-    fn synthesize(
+    fn write(
         &self,
         request: SynthesizeFinalAnswerRequested,
         _timeout_ms: u64,
+        _: Arc<dyn AnswerSink>,
     ) -> BoxFuture<'_, Result<Answer, ModelError>> {
         Box::pin(async move { Ok(Self::write(&request)) })
     }

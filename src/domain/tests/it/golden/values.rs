@@ -134,6 +134,7 @@ fn planning() -> Vec<(&'static str, Event)> {
             steps,
             then,
             guidance: guidance.map(Into::into),
+            models: None,
         })
     };
     let steps = vec![
@@ -255,6 +256,7 @@ fn ending() -> Vec<(&'static str, Event)> {
         worker: "node-1/synthesis/1".into(),
         started_at: STARTED.into(),
         finished_at: FINISHED.into(),
+        models: None,
     };
     let refused = CommandRefused {
         command_type: "PlanCancelRequested".into(),

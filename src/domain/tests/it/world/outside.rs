@@ -54,6 +54,7 @@ pub fn answer(effect: &Effect, state: &State, script: &Script, tools: &Tools, no
                 worker: "w1".into(),
                 started_at: rfc3339(now).into(),
                 finished_at: rfc3339(now.saturating_add_unsigned(after)).into(),
+                models: None,
             });
             vec![(after, command.clone(), event)]
         }

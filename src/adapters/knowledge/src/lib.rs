@@ -1,0 +1,1 @@
+//! The tool `knowledge`: retrieval over a folder of documents.
