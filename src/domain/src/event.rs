@@ -103,7 +103,7 @@ pub struct PlanGenerated {
     /// The planner's word to whoever writes the answer ("small talk", "cannot be planned: …").
     pub guidance: Option<Arc<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub models: Option<ModelCalls>,
+    pub models: Option<Box<ModelCalls>>,
 }
 
 /// Why an invocation failed; `kind` is a stable code.
@@ -325,7 +325,7 @@ pub struct FinalAnswerSynthesized {
     pub started_at: Arc<str>,
     pub finished_at: Arc<str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub models: Option<ModelCalls>,
+    pub models: Option<Box<ModelCalls>>,
 }
 
 /// The context was cleared.

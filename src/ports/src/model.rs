@@ -58,7 +58,7 @@ pub struct Answer {
     pub text: Arc<str>,
     pub author: Author,
     /// What it cost; `None` where no model was asked.
-    pub models: Option<ModelCalls>,
+    pub models: Option<Box<ModelCalls>>,
 }
 
 impl Answer {
