@@ -1,14 +1,14 @@
 //! Kafka's jars: fetched once per machine with Maven, then shared by every test process.
 //!
-//! The cache is `$CALLBOARD_TESTKIT_CACHE`, or `$XDG_CACHE_HOME`, or `~/.cache`, and below it
-//! `callboard/kafka-VERSION`. It appears by one rename, so it is either whole or absent. Neighbours:
-//! [`super::broker`] and [`super::tools`] put the jars on a class path.
+//! The cache is the testkit's ([`crate::cache`]), the folder below it `kafka-VERSION`. It appears by one rename, so it
+//! is either whole or absent. Neighbours: [`super::broker`] and [`super::tools`] put the jars on a class path.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::cache;
 use crate::process::{Launch, ProcessError};
 
 /// The Kafka that tests run against.
@@ -24,8 +24,8 @@ const FETCH_WAIT: Duration = Duration::from_secs(600);
 #[derive(Debug, thiserror::Error)]
 pub enum JarsError {
     /// No variable says where a cache may be.
-    #[error("no folder for the Kafka jars: set CALLBOARD_TESTKIT_CACHE, XDG_CACHE_HOME or HOME")]
-    NoFolder,
+    #[error("no folder for the Kafka jars: {0}")]
+    NoFolder(#[from] cache::NoFolder),
     /// The cache cannot be read or written.
     #[error("the Kafka jars' folder {}: {source}", .folder.display())]
     Io {
@@ -94,11 +94,6 @@ fn is_current(folder: &Path) -> bool {
     std::fs::read_to_string(folder.join("pom.xml")).is_ok_and(|pom| pom == POM)
 }
 
-fn folder() -> Result<PathBuf, JarsError> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = set("CALLBOARD_TESTKIT_CACHE")
-        .or_else(|| set("XDG_CACHE_HOME"))
-        .or_else(|| set("HOME").map(|home| home.join(".cache")))
-        .ok_or(JarsError::NoFolder)?;
-    Ok(cache.join("callboard").join(format!("kafka-{KAFKA_VERSION}")))
+fn folder() -> Result<PathBuf, cache::NoFolder> {
+    Ok(cache::folder()?.join(format!("kafka-{KAFKA_VERSION}")))
 }

@@ -1,10 +1,11 @@
 //! The testkit, tested by itself: what other crates' tests rely on has to hold first.
 //!
-//! One file per neighbour: [`kafka`] with a real broker, [`process`] and [`stubs`] without.
+//! One file per neighbour: [`kafka`] with a real broker, [`real_model`] with a real language model, [`process`] and [`stubs`] without.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod kafka;
 mod process;
+mod real_model;
 mod stubs;
 
 /// Whether a process runs; one that has ended and waits to be reaped does not. Without /proc it says no.
