@@ -41,7 +41,8 @@ pub struct ToolDown {
 #[error("{provider}: {message}")]
 pub struct ModelError {
     pub provider: String,
-    /// `unavailable`, `timeout`, `bad_response`, `plan_refused`, `refused`.
+    /// `unavailable`, `timeout`, `bad_response`, `plan_refused`, `refused`, `breaker_open`, `busy`, `rate_limited`,
+    /// `no_model`, `unknown_agent`.
     pub kind: &'static str,
     pub message: String,
     pub retryable: bool,
@@ -106,6 +107,48 @@ pub trait Synthesizer: Send + Sync {
     ) -> BoxFuture<'_, Result<Answer, ModelError>> {
         self.write(request, timeout_ms, Arc::new(Unwatched))
     }
+}
+
+/// A question to a model beside planning and answering: what the tool `ask_model` asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompletionRequest {
+    /// What goes before the question; the caller's own words, never a user's or a document's.
+    pub instructions: Option<Arc<str>>,
+    pub prompt: Arc<str>,
+    /// Of the reply; `None`: the provider's usual bound.
+    pub max_tokens: Option<u32>,
+    pub timeout_ms: u64,
+}
+
+/// What a model said, at most `MAX_ANSWER_BYTES`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completion {
+    pub text: Arc<str>,
+    pub author: Author,
+    pub models: ModelCalls,
+}
+
+/// Asks a language model, whichever answers first in the configured order. There is no built-in one.
+pub trait Completer: Send + Sync {
+    /// # Errors
+    /// `no_model` names what to configure; otherwise why the last one that was asked did not answer.
+    fn complete(&self, request: CompletionRequest) -> BoxFuture<'_, Result<Completion, ModelError>>;
+}
+
+/// Turns texts into vectors.
+pub trait Embedder: Send + Sync {
+    /// `PROVIDER/MODEL`. Vectors of different names must not be compared.
+    fn name(&self) -> &str;
+
+    /// A vector for each text, in their order, all of the same length.
+    ///
+    /// # Errors
+    /// [`ModelError`]; no vector is left out in silence.
+    fn embed(
+        &self,
+        texts: Vec<Arc<str>>,
+        timeout_ms: u64,
+    ) -> BoxFuture<'_, Result<Vec<Vec<f32>>, ModelError>>;
 }
 
 impl From<ModelError> for ToolError {

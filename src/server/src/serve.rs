@@ -118,8 +118,9 @@ async fn live(
     let config = &loaded.config;
     let mut stop = Stop::listen().map_err(Failure::job)?;
     announce_engine(loaded, &job);
-    let tools = wiring::tools(config, clients.clone())?;
-    let models = wiring::models(config, tools.clone(), clients).await?;
+    let models = wiring::models(config, clients.clone()).await?;
+    let tools = wiring::tools(config, clients)?;
+    let models = models.build(tools.clone());
     let roles = roles(config, &job, &tools)?;
     let serves = job.worker.is_none();
     let place = match &listener {

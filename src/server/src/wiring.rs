@@ -10,19 +10,18 @@ use std::time::Duration;
 
 use callboard_actors::{Arbiters, BlockingThreads, Limits, Node, Ports, Roles};
 use callboard_domain::event::TurnLimits;
-use callboard_models::{Built, ModelsConfig};
+use callboard_models::{Built, Connected, ModelsConfig};
 use callboard_ports::clock::{Clock, Entropy};
 use callboard_ports::inbox::Inbox;
 use callboard_ports::log::Log;
 use callboard_ports::snapshot::SnapshotStore;
-use callboard_ports::tool::ToolRegistry;
 use callboard_stores::{DataDir, EmbeddedLog, EmbeddedOptions, Engine as SnapshotsOf, Fsync, InHandJournal};
 use callboard_tools::{Registry, ToolsConfig};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use crate::cli::Failure;
-use crate::config::{Config, FsyncMode, SnapshotEngine};
+use crate::config::{Config, EmbeddingSettings, FsyncMode, SnapshotEngine};
 use crate::system::{SystemClock, UuidEntropy};
 
 /// Layout of the data folder that this build writes.
@@ -219,15 +218,19 @@ pub fn tools(config: &Config, http: Handle) -> Result<Arc<Registry>, Failure> {
     Registry::build(&settings, turn_limits(config), http).map(Arc::new).map_err(Failure::usage)
 }
 
-/// Planner and synthesizer as configured; looks whether a model server answers.
+/// The models as configured; looks whether a model server answers. Tools that ask models are built on it, planner
+/// and synthesizer are built from it and the tools.
 ///
 /// # Errors
 /// A setting of `models.*` that is wrong.
-pub async fn models(config: &Config, tools: Arc<dyn ToolRegistry>, http: Handle) -> Result<Built, Failure> {
-    let written = json!({ "planner": { "order": config.planner.order }, "models": config.models });
+pub async fn models(config: &Config, http: Handle) -> Result<Connected, Failure> {
+    let mut written = json!({ "planner": { "order": config.planner.order }, "models": config.models });
+    if config.models.embeddings == EmbeddingSettings::default() {
+        written["models"]["embeddings"] = Value::Null;
+    }
     let settings: ModelsConfig =
         serde_json::from_value(without_nulls(written)).map_err(|e| Failure::usage(format!("models: {e}")))?;
-    callboard_models::build(&settings, tools, http).await.map_err(Failure::usage)
+    callboard_models::connect(&settings, http).await.map_err(Failure::usage)
 }
 
 /// What is not set is left out, so that the adapter's own defaults stand.

@@ -5,12 +5,15 @@
 
 use std::sync::Arc;
 
-use callboard_ports::model::{Planner, Synthesizer};
+use callboard_ports::model::{Completer, Embedder, Planner, Synthesizer};
 use callboard_ports::tool::ToolRegistry;
 use reqwest::Url;
 use tokio::runtime::Handle;
 
-use crate::config::{ModelsConfig, OllamaConfig, ProviderName};
+use crate::chat;
+use crate::completer::CompleterRouter;
+use crate::config::{EmbeddingProvider, ModelsConfig, OllamaConfig, ProviderName};
+use crate::embedder::{Dialect, HttpEmbedder};
 use crate::ollama::{self, DETECTION_TIMEOUT, Detection, Ollama, USUAL_PORT};
 use crate::openai::{self, OpenAi};
 use crate::planner::{PlannerRouter, Provider};
@@ -38,16 +41,36 @@ pub struct Built {
     pub ollama: Option<Detection>,
 }
 
-/// Sets up the providers that are configured. Their HTTP requests run on `http`, a runtime apart from the actors'
+/// The models that there are, before anybody knows the tools: some tools ask models themselves.
+pub struct Connected {
+    /// Asks a model, for tools.
+    pub completer: Arc<dyn Completer>,
+    /// Where `models.embeddings` is set.
+    pub embedder: Option<Arc<dyn Embedder>>,
+    banner: String,
+    ollama: Option<Detection>,
+    providers: Vec<Provider>,
+}
+
+impl Connected {
+    /// Planner and synthesizer for the tools of `registry`.
+    #[must_use]
+    pub fn build(self, registry: Arc<dyn ToolRegistry>) -> Built {
+        Built {
+            planner: Arc::new(PlannerRouter::new(self.providers.clone(), registry)),
+            synthesizer: Arc::new(SynthesizerRouter::new(self.providers)),
+            banner: self.banner,
+            ollama: self.ollama,
+        }
+    }
+}
+
+/// Finds the providers that are configured. Their HTTP requests run on `http`, a runtime apart from the actors'
 /// arbiters. Takes 0.3 s at most.
 ///
 /// # Errors
 /// [`BuildError`] names the setting that is wrong and what would be right.
-pub async fn build(
-    config: &ModelsConfig,
-    registry: Arc<dyn ToolRegistry>,
-    http: Handle,
-) -> Result<Built, BuildError> {
+pub async fn connect(config: &ModelsConfig, http: Handle) -> Result<Connected, BuildError> {
     timeouts(config)?;
     let mut found = Found::default();
     for name in &config.planner.order {
@@ -63,12 +86,55 @@ pub async fn build(
         found.words.pop();
     }
     let banner = found.banner(&config.models.ollama.model);
-    Ok(Built {
-        planner: Arc::new(PlannerRouter::new(found.providers.clone(), registry)),
-        synthesizer: Arc::new(SynthesizerRouter::new(found.providers)),
+    Ok(Connected {
+        completer: Arc::new(CompleterRouter::new(found.providers.clone())),
+        embedder: embedder(config, &http)?,
         banner,
         ollama: found.ollama,
+        providers: found.providers,
     })
+}
+
+/// Providers found and put together for the tools of `registry`.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn build(
+    config: &ModelsConfig,
+    registry: Arc<dyn ToolRegistry>,
+    http: Handle,
+) -> Result<Built, BuildError> {
+    Ok(connect(config, http).await?.build(registry))
+}
+
+fn embedder(config: &ModelsConfig, http: &Handle) -> Result<Option<Arc<dyn Embedder>>, BuildError> {
+    let Some(wanted) = &config.models.embeddings else { return Ok(None) };
+    if wanted.model.trim().is_empty() {
+        let problem = "names no model; write \"nomic-embed-text\", for example".to_owned();
+        return Err(BuildError::Setting { provider: "embeddings", key: "model", problem });
+    }
+    let provider = |provider| move |problem| BuildError::Provider { provider, problem };
+    let (ollama, openai) = (&config.models.ollama, &config.models.openai);
+    let made = match wanted.provider {
+        EmbeddingProvider::Ollama => {
+            let (base, _) = place(ollama)?;
+            let client = chat::client(&base, ollama.connect_timeout_ms, ollama.timeout_ms)
+                .map_err(provider(ollama::PROVIDER))?;
+            let asked = (ollama::PROVIDER, Dialect::Ollama);
+            let url = ollama::at(&base, "/api/embed");
+            HttpEmbedder::new(asked, &wanted.model, url, None, client, http.clone())
+        }
+        EmbeddingProvider::Openai => {
+            let wrong = provider(openai::PROVIDER);
+            let (base, _) = openai::base(openai).map_err(wrong)?;
+            let url = Url::parse(&format!("{base}/embeddings")).map_err(|e| wrong(e.to_string()))?;
+            let client = chat::client(&url, openai.connect_timeout_ms, openai.timeout_ms).map_err(wrong)?;
+            let key = openai::key(openai).map_err(wrong)?;
+            let asked = (openai::PROVIDER, Dialect::OpenAi);
+            HttpEmbedder::new(asked, &wanted.model, url, key, client, http.clone())
+        }
+    };
+    Ok(Some(Arc::new(made)))
 }
 
 #[derive(Default)]
@@ -103,21 +169,27 @@ impl Found {
     }
 }
 
-async fn add_ollama(found: &mut Found, config: &OllamaConfig, http: &Handle) -> Result<(), BuildError> {
+/// Where Ollama is, and whether it was named outright.
+fn place(config: &OllamaConfig) -> Result<(Url, bool), BuildError> {
     let wrong = |key, problem| BuildError::Setting { provider: ollama::PROVIDER, key, problem };
-    let (base, explicit) = match (&config.base_url, &config.host) {
+    match (&config.base_url, &config.host) {
         (Some(base_url), _) => {
-            (ollama::host_url(base_url).map_err(|problem| wrong("base_url", problem))?, true)
+            let url = ollama::host_url(base_url).map_err(|problem| wrong("base_url", problem))?;
+            Ok((url, true))
         }
-        (None, Some(host)) if !host.trim().is_empty() => (
-            ollama::host_url(host).map_err(|problem| wrong("host", format!("(OLLAMA_HOST) {problem}")))?,
-            false,
-        ),
+        (None, Some(host)) if !host.trim().is_empty() => {
+            let url = ollama::host_url(host);
+            Ok((url.map_err(|problem| wrong("host", format!("(OLLAMA_HOST) {problem}")))?, false))
+        }
         _ => {
             let usual = Url::parse(&format!("http://127.0.0.1:{USUAL_PORT}")).expect("a literal URL");
-            (usual, false)
+            Ok((usual, false))
         }
-    };
+    }
+}
+
+async fn add_ollama(found: &mut Found, config: &OllamaConfig, http: &Handle) -> Result<(), BuildError> {
+    let (base, explicit) = place(config)?;
     let place = base.origin().ascii_serialization();
     let server = Ollama::new(base, config, http.clone())
         .map_err(|problem| BuildError::Provider { provider: ollama::PROVIDER, problem })?;

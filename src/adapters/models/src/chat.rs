@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use callboard_domain::event::Author;
 use callboard_ports::model::ModelError;
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+
+use crate::secret::Secret;
 
 /// A model's whole reply, JSON around it included. An answer is 256 KiB at most; escapes may multiply it.
 pub(crate) const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
@@ -47,6 +50,8 @@ pub(crate) struct Prompt {
     pub messages: Vec<Message>,
     /// The names of the tools, when the reply must be a plan.
     pub plan_for: Option<Vec<Arc<str>>>,
+    /// Of the reply; `None`: the provider's usual bound.
+    pub max_tokens: Option<u32>,
 }
 
 /// What a model said.
@@ -96,11 +101,42 @@ pub(crate) fn error(
     ModelError { provider: provider.to_owned(), kind, message: message.into(), retryable }
 }
 
+/// A reply that is JSON, of at most `max_bytes`; an error status is an error. A server may repeat the `key`: that is
+/// struck out.
+pub(crate) async fn read(
+    provider: &'static str,
+    response: reqwest::Response,
+    max_bytes: usize,
+    key: Option<&Secret>,
+) -> Result<Value, ModelError> {
+    let http = response.status();
+    let mut body = Vec::new();
+    let mut chunks = response.bytes_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| transport(provider, &error))?;
+        if body.len() + chunk.len() > max_bytes {
+            return Err(error(
+                provider,
+                "bad_response",
+                format!("it sent more than {max_bytes} bytes"),
+                false,
+            ));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let value = serde_json::from_slice::<Value>(&body);
+    if !http.is_success() {
+        return Err(status(provider, http.as_u16(), &value.unwrap_or_default(), key));
+    }
+    value.map_err(|_| error(provider, "bad_response", "its reply is not JSON", false))
+}
+
 /// What an HTTP status of a model server means: another attempt may help, or the request is wrong.
-pub(crate) fn status(provider: &'static str, status: u16, body: &Value) -> ModelError {
+pub(crate) fn status(provider: &'static str, status: u16, body: &Value, key: Option<&Secret>) -> ModelError {
     let words =
         [&body["error"]["message"], &body["error"], &body["message"]].iter().find_map(|words| words.as_str());
     let words = words.map_or_else(String::new, |words| {
+        let words = key.map_or_else(|| words.to_owned(), |key| key.struck_out_of(words));
         format!(": {}", &words[..words.floor_char_boundary(MAX_REASON_BYTES)])
     });
     match status {

@@ -89,12 +89,31 @@ impl Default for OpenAiConfig {
     }
 }
 
+/// `models.embeddings`: without it nothing is embedded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddingsConfig {
+    /// Whose server makes the vectors, with that provider's address, key and timeouts.
+    pub provider: EmbeddingProvider,
+    /// A model that embeds: `nomic-embed-text`, `text-embedding-3-small`.
+    pub model: String,
+}
+
+/// Who can embed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EmbeddingProvider {
+    Ollama,
+    Openai,
+}
+
 /// `models`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Providers {
     pub ollama: OllamaConfig,
     pub openai: OpenAiConfig,
+    pub embeddings: Option<EmbeddingsConfig>,
 }
 
 /// Everything about models: the two tables of the configuration that concern them.

@@ -8,7 +8,9 @@ pub mod assembly;
 mod budget;
 pub mod builtin;
 mod chat;
+pub mod completer;
 pub mod config;
+pub mod embedder;
 pub mod ollama;
 pub mod openai;
 pub mod planner;
@@ -17,6 +19,6 @@ mod proposal;
 mod secret;
 pub mod synthesizer;
 
-pub use assembly::{BuildError, Built, build};
+pub use assembly::{BuildError, Built, Connected, build, connect};
 pub use config::ModelsConfig;
 pub use secret::Secret;

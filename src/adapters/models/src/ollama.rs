@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use callboard_domain::event::Author;
 use callboard_ports::model::ModelError;
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, Url};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
@@ -83,7 +82,13 @@ impl Ollama {
         let (client, url) = (self.client.clone(), at(&self.base, "/api/tags"));
         let asking = async move {
             let sent = client.get(url).timeout(timeout).send().await;
-            read(sent.map_err(|error| chat::transport(PROVIDER, &error))?).await
+            chat::read(
+                PROVIDER,
+                sent.map_err(|error| chat::transport(PROVIDER, &error))?,
+                MAX_BODY_BYTES,
+                None,
+            )
+            .await
         };
         let tags = chat::run(&self.runtime, PROVIDER, asking).await?;
         let Some(models) = tags["models"].as_array() else {
@@ -122,7 +127,7 @@ impl Ollama {
             let status = response.status().as_u16();
             match status {
                 404 => Ok((status, Value::Null)),
-                _ => read(response).await.map(|value| (status, value)),
+                _ => chat::read(PROVIDER, response, MAX_BODY_BYTES, None).await.map(|value| (status, value)),
             }
         };
         chat::run(&self.runtime, PROVIDER, asking).await
@@ -175,8 +180,8 @@ impl ChatModel for Ollama {
 }
 
 fn body(model: &str, prompt: &Prompt) -> Value {
-    let options =
-        json!({"temperature": 0.1, "num_ctx": context_tokens(prompt), "num_predict": MAX_REPLY_TOKENS});
+    let reply_tokens = prompt.max_tokens.map_or(MAX_REPLY_TOKENS, u64::from).min(MAX_REPLY_TOKENS);
+    let options = json!({"temperature": 0.1, "num_ctx": context_tokens(prompt), "num_predict": reply_tokens});
     let mut body = json!({"model": model, "messages": prompt.messages, "stream": false, "options": options});
     if let Some(tools) = &prompt.plan_for {
         body["format"] = proposal::schema(tools, Arguments::Object);
@@ -192,33 +197,10 @@ fn context_tokens(prompt: &Prompt) -> u64 {
     (bytes / BYTES_PER_TOKEN + MAX_REPLY_TOKENS).next_power_of_two().clamp(8_192, 65_536)
 }
 
-fn at(base: &Url, path: &str) -> Url {
+pub(crate) fn at(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     url.set_path(path);
     url
-}
-
-async fn read(response: Response) -> Result<Value, ModelError> {
-    let status = response.status();
-    let mut body = Vec::new();
-    let mut chunks = response.bytes_stream();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| chat::transport(PROVIDER, &error))?;
-        if body.len() + chunk.len() > MAX_BODY_BYTES {
-            return Err(chat::error(
-                PROVIDER,
-                "bad_response",
-                format!("it sent more than {MAX_BODY_BYTES} bytes"),
-                false,
-            ));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    let value = serde_json::from_slice::<Value>(&body);
-    if !status.is_success() {
-        return Err(chat::status(PROVIDER, status.as_u16(), &value.unwrap_or_default()));
-    }
-    value.map_err(|_| chat::error(PROVIDER, "bad_response", "its reply is not JSON", false))
 }
 
 /// Reads `OLLAMA_HOST` as Ollama itself does: a host, `host:port` or a URL; an address to listen on everywhere is

@@ -12,7 +12,6 @@ use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
 use callboard_domain::event::Author;
 use callboard_ports::model::ModelError;
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Response, Url};
@@ -22,6 +21,7 @@ use tokio::runtime::Handle;
 use crate::chat::{self, ChatModel, Completion, MAX_BODY_BYTES, Prompt};
 use crate::config::OpenAiConfig;
 use crate::proposal::{self, Arguments};
+use crate::secret::Secret;
 
 pub(crate) const PROVIDER: &str = "openai";
 pub(crate) const PUBLIC: &str = "https://api.openai.com/v1";
@@ -40,21 +40,9 @@ impl OpenAi {
     /// # Errors
     /// A sentence on the setting that is wrong; it never repeats the key.
     pub fn new(config: &OpenAiConfig, runtime: Handle) -> Result<Self, String> {
-        let base = config.base_url.as_deref().unwrap_or(PUBLIC).trim().trim_end_matches('/');
-        let url = Url::parse(base).map_err(|error| format!("base_url is no URL ({error})"))?;
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || !url.username().is_empty()
-        {
-            return Err(
-                "base_url is no plain http or https URL, such as https://api.openai.com/v1".to_owned()
-            );
-        }
-        let key = config.api_key.as_ref().filter(|key| !key.is_blank()).map(|key| key.expose().trim());
-        // The library would panic at the first request.
-        if key.is_some_and(|key| HeaderValue::from_str(key).is_err() || !key.is_ascii()) {
-            return Err(
-                "api_key has characters that no key has; it is one line of letters and digits".to_owned()
-            );
-        }
+        let (base, url) = base(config)?;
+        let key = key(config)?;
+        let key = key.as_ref().map(Secret::expose);
         let http = chat::client(&url, config.connect_timeout_ms, config.timeout_ms)?;
         // Everything is set here, so that nothing comes from stray variables of the environment.
         let settings = OpenAIConfig::new()
@@ -62,7 +50,7 @@ impl OpenAi {
             .with_api_key(key.unwrap_or_default())
             .with_org_id("")
             .with_project_id("");
-        let service = Once { client: http.clone(), keyless: key.is_none() };
+        let service = Once { client: http.clone(), key: key.map(Secret::new) };
         let client = async_openai::Client::build(http, settings).with_http_service(service);
         Ok(Self {
             client: Arc::new(client),
@@ -71,6 +59,26 @@ impl OpenAi {
             timeout_ms: config.timeout_ms,
         })
     }
+}
+
+/// Where the server's API begins, as text without a slash at its end and as a URL.
+pub(crate) fn base(config: &OpenAiConfig) -> Result<(&str, Url), String> {
+    let base = config.base_url.as_deref().unwrap_or(PUBLIC).trim().trim_end_matches('/');
+    let url = Url::parse(base).map_err(|error| format!("base_url is no URL ({error})"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || !url.username().is_empty() {
+        return Err("base_url is no plain http or https URL, such as https://api.openai.com/v1".to_owned());
+    }
+    Ok((base, url))
+}
+
+/// The key without the white space around it, where there is one.
+pub(crate) fn key(config: &OpenAiConfig) -> Result<Option<Secret>, String> {
+    let key = config.api_key.as_ref().filter(|key| !key.is_blank()).map(|key| key.expose().trim());
+    // Such a header could not be sent.
+    if key.is_some_and(|key| HeaderValue::from_str(key).is_err() || !key.is_ascii()) {
+        return Err("api_key has characters that no key has; it is one line of letters and digits".to_owned());
+    }
+    Ok(key.map(Secret::new))
 }
 
 impl ChatModel for OpenAi {
@@ -96,6 +104,9 @@ impl ChatModel for OpenAi {
 fn body(model: &str, prompt: &Prompt) -> Value {
     // No temperature: the newer models refuse any but their own.
     let mut body = json!({"model": model, "messages": prompt.messages, "stream": false});
+    if let Some(max_tokens) = prompt.max_tokens {
+        body["max_tokens"] = max_tokens.into();
+    }
     if let Some(tools) = &prompt.plan_for {
         body["response_format"] = json!({
             "type": "json_schema",
@@ -144,7 +155,7 @@ fn failure(error: OpenAIError) -> ModelError {
 struct Once {
     client: reqwest::Client,
     /// A server of one's own gets no empty `Authorization`.
-    keyless: bool,
+    key: Option<Secret>,
 }
 
 impl tower_service::Service<HttpRequestFactory> for Once {
@@ -157,39 +168,23 @@ impl tower_service::Service<HttpRequestFactory> for Once {
     }
 
     fn call(&mut self, factory: HttpRequestFactory) -> Self::Future {
-        let (client, keyless) = (self.client.clone(), self.keyless);
+        let (client, key) = (self.client.clone(), self.key.clone());
         Box::pin(async move {
             let mut request = factory.build().await?;
-            if keyless {
+            if key.is_none() {
                 request.headers_mut().remove(AUTHORIZATION);
             }
-            send(&client, request).await.map_err(|error| OpenAIError::Boxed(Box::new(error)))
+            send(&client, request, key.as_ref()).await.map_err(|error| OpenAIError::Boxed(Box::new(error)))
         })
     }
 }
 
-async fn send(client: &reqwest::Client, request: reqwest::Request) -> Result<Response, ModelError> {
+async fn send(
+    client: &reqwest::Client,
+    request: reqwest::Request,
+    key: Option<&Secret>,
+) -> Result<Response, ModelError> {
     let response = client.execute(request).await.map_err(|error| chat::transport(PROVIDER, &error))?;
-    let status = response.status();
-    let mut body = Vec::new();
-    let mut chunks = response.bytes_stream();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| chat::transport(PROVIDER, &error))?;
-        if body.len() + chunk.len() > MAX_BODY_BYTES {
-            let message = format!("it sent more than {MAX_BODY_BYTES} bytes");
-            return Err(chat::error(PROVIDER, "bad_response", message, false));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    if !status.is_success() {
-        return Err(chat::status(
-            PROVIDER,
-            status.as_u16(),
-            &serde_json::from_slice(&body).unwrap_or_default(),
-        ));
-    }
-    if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
-        return Err(chat::error(PROVIDER, "bad_response", "its reply is not JSON", false));
-    }
-    Ok(Response::from(http::Response::new(body)))
+    let body = chat::read(PROVIDER, response, MAX_BODY_BYTES, key).await?;
+    Ok(Response::from(http::Response::new(body.to_string())))
 }

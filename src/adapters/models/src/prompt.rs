@@ -63,7 +63,8 @@ pub(crate) fn plan(request: &PlanRequest, tools: &[ToolSpec]) -> Prompt {
     }
     results(&mut asked, &request.results);
     messages.push(Message::new(Role::User, asked));
-    Prompt { messages, plan_for: Some(tools.iter().filter(up).map(|tool| tool.name.clone()).collect()) }
+    let plan_for = Some(tools.iter().filter(up).map(|tool| tool.name.clone()).collect());
+    Prompt { messages, plan_for, max_tokens: None }
 }
 
 /// Asks to mend a plan that was refused.
@@ -92,7 +93,7 @@ pub(crate) fn answer(request: &SynthesizeFinalAnswerRequested) -> Prompt {
         let _ = write!(asked, "\n\nThe planner's advice to you: {guidance}");
     }
     messages.push(Message::new(Role::User, asked));
-    Prompt { messages, plan_for: None }
+    Prompt { messages, plan_for: None, max_tokens: None }
 }
 
 fn history(exchanges: &[Exchange]) -> Vec<Message> {

@@ -23,6 +23,12 @@ impl Secret {
         &self.0
     }
 
+    /// `text` without this secret, wherever a server repeats it.
+    pub(crate) fn struck_out_of(&self, text: &str) -> String {
+        let secret = self.0.trim();
+        if secret.is_empty() { text.to_owned() } else { text.replace(secret, "(secret)") }
+    }
+
     /// An empty or blank key is no key.
     pub(crate) fn is_blank(&self) -> bool {
         self.0.trim().is_empty()

@@ -10,7 +10,7 @@ mod tool;
 
 pub use clock::{SplitMixEntropy, TokioClock};
 pub use log::MemoryLog;
-pub use model::{ScriptedPlanner, ScriptedSynthesizer};
+pub use model::{ScriptedCompleter, ScriptedPlanner, ScriptedSynthesizer};
 pub use place::{Inline, OneArbiter};
 pub use snapshots::MemorySnapshots;
 pub use tool::{FakeTools, Gate, ScriptedTool};

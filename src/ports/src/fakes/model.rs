@@ -1,14 +1,18 @@
-//! A planner and a synthesizer from closures: they count what they are asked and can be held at a gate.
+//! A planner, a synthesizer and a completer from closures: they count what they are asked; the first two can be held at
+//! a gate.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use callboard_domain::event::{Author, PlanGenerated};
+use callboard_domain::event::{Author, ModelCalls, PlanGenerated};
 use callboard_domain::request::SynthesizeFinalAnswerRequested;
 use futures_util::future::BoxFuture;
 
 use super::tool::Gate;
-use crate::model::{Answer, AnswerSink, ModelError, PlanRequest, Planner, Synthesizer};
+use crate::model::{
+    Answer, AnswerSink, Completer, Completion, CompletionRequest, ModelError, PlanRequest, Planner,
+    Synthesizer,
+};
 
 type PlanScript = Box<dyn Fn(PlanRequest) -> Result<PlanGenerated, ModelError> + Send + Sync>;
 
@@ -107,5 +111,40 @@ impl Synthesizer for ScriptedSynthesizer {
             }
             (self.script)(request)
         })
+    }
+}
+
+type CompletionScript = Box<dyn Fn(&CompletionRequest) -> Result<String, ModelError> + Send + Sync>;
+
+/// A completer that says what its script says.
+pub struct ScriptedCompleter {
+    script: CompletionScript,
+    calls: AtomicUsize,
+}
+
+impl ScriptedCompleter {
+    #[must_use]
+    pub fn new(
+        script: impl Fn(&CompletionRequest) -> Result<String, ModelError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { script: Box::new(script), calls: AtomicUsize::new(0) }
+    }
+
+    /// Questions that were asked.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+}
+
+impl Completer for ScriptedCompleter {
+    fn complete(&self, request: CompletionRequest) -> BoxFuture<'_, Result<Completion, ModelError>> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let said = (self.script)(&request).map(|text| Completion {
+            text: text.into(),
+            author: scripted(),
+            models: ModelCalls { calls: 1, ..ModelCalls::default() },
+        });
+        Box::pin(std::future::ready(said))
     }
 }

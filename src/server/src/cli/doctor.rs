@@ -62,8 +62,8 @@ async fn examine(config: &Config) -> Vec<Finding> {
     findings.extend(folder(config));
     findings.push(known);
     if let Ok(tools) = tools {
-        findings.push(match wiring::models(config, tools, tokio::runtime::Handle::current()).await {
-            Ok(models) => Finding { what: "models", ok: true, says: models.banner },
+        findings.push(match wiring::models(config, tokio::runtime::Handle::current()).await {
+            Ok(models) => Finding { what: "models", ok: true, says: models.build(tools).banner },
             Err(failure) => Finding { what: "models", ok: false, says: failure.to_string() },
         });
     }

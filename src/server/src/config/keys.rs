@@ -54,6 +54,8 @@ pub const KEYS: &[Key] = &[
     key("models.openai.api_key", Kind::Secret),
     key("models.openai.timeout_ms", Kind::Number),
     key("models.openai.connect_timeout_ms", Kind::Number),
+    key("models.embeddings.provider", Kind::Text),
+    key("models.embeddings.model", Kind::Text),
     key("tools.*.timeout_ms", Kind::Number),
     key("tools.*.concurrency", Kind::Number),
     key("tools.*.max_attempts", Kind::Number),

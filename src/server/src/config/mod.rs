@@ -19,9 +19,9 @@ use serde::{Deserialize, Serialize};
 pub use demo::DemoSettings;
 pub use load::{ConfigError, Loaded, load};
 pub use settings::{
-    ApiKeys, Brokers, EnginePart, FsyncMode, GroupProtocol, HttpSettings, KafkaSettings, LimitSettings,
-    LogSettings, Models, OllamaSettings, OpenAiSettings, Part, PlannerSettings, SnapshotEngine,
-    SnapshotSettings, TelemetrySettings, TurnSettings,
+    ApiKeys, Brokers, EmbeddingSettings, EnginePart, FsyncMode, GroupProtocol, HttpSettings, KafkaSettings,
+    LimitSettings, LogSettings, Models, OllamaSettings, OpenAiSettings, Part, PlannerSettings,
+    SnapshotEngine, SnapshotSettings, TelemetrySettings, TurnSettings,
 };
 pub use show::{Shown, shown};
 pub use sources::{Environment, Flag};

@@ -249,6 +249,16 @@ impl EnginePart {
 pub struct Models {
     pub ollama: OllamaSettings,
     pub openai: OpenAiSettings,
+    pub embeddings: EmbeddingSettings,
+}
+
+/// Who turns texts into vectors, for retrieval; both or neither.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EmbeddingSettings {
+    /// `ollama` or `openai`.
+    pub provider: Option<String>,
+    pub model: Option<String>,
 }
 
 /// Ollama.

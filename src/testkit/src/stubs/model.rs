@@ -90,6 +90,27 @@ pub(super) fn tokens(text: &str) -> usize {
     text.split_whitespace().count()
 }
 
+/// The texts of an embedding request: one, or a list.
+pub(super) fn inputs(request: &Value) -> Vec<String> {
+    match &request["input"] {
+        Value::String(text) => vec![text.clone()],
+        Value::Array(texts) => texts.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A vector of a text in which words count and nothing else: texts that share words lie near each other.
+pub(super) fn vector(text: &str) -> Vec<f32> {
+    const FIGURES: usize = 64;
+    let mut figures = vec![0.0_f32; FIGURES];
+    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+        let place =
+            word.to_lowercase().bytes().fold(7_usize, |sum, byte| sum * 31 % 65_521 + usize::from(byte));
+        figures[place % FIGURES] += 1.0;
+    }
+    figures
+}
+
 /// The words of all messages of a chat request.
 pub(super) fn prompt_tokens(request: &Value) -> usize {
     let messages = request["messages"].as_array().map(Vec::as_slice).unwrap_or_default();

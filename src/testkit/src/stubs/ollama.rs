@@ -7,7 +7,7 @@ use std::ops::Deref;
 
 use serde_json::{Value, json};
 
-use super::model::{ModelServer, Script, prompt_tokens, tokens};
+use super::model::{ModelServer, Script, inputs, prompt_tokens, tokens, vector};
 use super::request::{Received, Reply};
 
 /// A running Ollama with the model `llama3:latest` and nothing to say yet.
@@ -33,6 +33,7 @@ fn answer(script: &mut Script, request: &Received) -> Reply {
         ("GET", "/api/tags") => Reply::ok(tags(&script.models)),
         ("GET", "/api/version") => Reply::ok(json!({"version": "0.13.0"})),
         ("POST", "/api/chat") => chat(script, &request.json()),
+        ("POST", "/api/embed") => embed(&request.json()),
         _ => Reply::new(404, json!({"error": "not found"})),
     }
 }
@@ -69,6 +70,11 @@ fn chat(script: &mut Script, request: &Value) -> Reply {
         "prompt_eval_duration": 1_000, "eval_duration": 1_000,
         "prompt_eval_count": prompt_tokens(request), "eval_count": tokens(&content),
     }))
+}
+
+fn embed(request: &Value) -> Reply {
+    let vectors: Vec<Vec<f32>> = inputs(request).iter().map(|text| vector(text)).collect();
+    Reply::ok(json!({"model": request["model"], "embeddings": vectors}))
 }
 
 fn refusal(status: u16) -> Value {

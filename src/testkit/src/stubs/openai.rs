@@ -8,7 +8,7 @@ use std::ops::Deref;
 
 use serde_json::{Value, json};
 
-use super::model::{ModelServer, Script, prompt_tokens, tokens};
+use super::model::{ModelServer, Script, inputs, prompt_tokens, tokens, vector};
 use super::request::{Received, Reply};
 
 /// A running model server with the model `gpt-4o-mini` and nothing to say yet.
@@ -33,6 +33,7 @@ fn answer(script: &mut Script, request: &Received) -> Reply {
     match request.route() {
         ("GET", "/v1/models") => Reply::ok(models(&script.models)),
         ("POST", "/v1/chat/completions") => complete(script, &request.json()),
+        ("POST", "/v1/embeddings") => embeddings(&request.json()),
         (method, path) => error(404, &format!("Unknown request URL: {method} {path}"), "unknown_url"),
     }
 }
@@ -63,6 +64,13 @@ fn complete(script: &mut Script, request: &Value) -> Reply {
         }],
         "usage": {"prompt_tokens": asked, "completion_tokens": answered, "total_tokens": asked + answered},
     }))
+}
+
+/// Backwards, as it may: the index says which text a vector belongs to.
+fn embeddings(request: &Value) -> Reply {
+    let entry = |(index, text): (usize, &String)| json!({"object": "embedding", "index": index, "embedding": vector(text)});
+    let data: Vec<Value> = inputs(request).iter().enumerate().rev().map(entry).collect();
+    Reply::ok(json!({"object": "list", "model": request["model"], "data": data}))
 }
 
 fn error(status: u16, message: &str, code: &str) -> Reply {

@@ -6,6 +6,7 @@ mod builtin_effects;
 mod builtin_laws;
 mod builtin_plans;
 mod endings;
+mod for_tools;
 mod providers;
 mod whole_way;
 mod world;
