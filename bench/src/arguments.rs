@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::turn::{Order, ToolKind, TurnKind};
+
 /// Measures Callboard from outside.
 #[derive(Debug, Parser)]
 #[command(name = "callboard-bench", version)]
@@ -20,6 +22,10 @@ pub enum Job {
     Flood(FloodArgs),
     /// Kill with much on disk and measure the way back
     Recover(RecoverArgs),
+    /// What Kafka itself costs here, through plain rdkafka
+    Floor(FloorArgs),
+    /// The whole system over HTTP, beside the floor of the same run
+    Turn(TurnArgs),
     /// Count effects by idempotency key, for others to call
     Counter(CounterArgs),
 }
@@ -166,4 +172,58 @@ pub struct RecoverArgs {
     /// Of those, with open turns when the process is killed
     #[arg(long, default_value_t = 100)]
     pub open: usize,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct FloorArgs {
+    #[command(flatten)]
+    pub stage: StageArgs,
+    /// Hops of a chain
+    #[arg(long, default_value_t = 6)]
+    pub hops: u32,
+    /// Chains and turns at once, one run each
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 16, 64, 256])]
+    pub in_flight: Vec<usize>,
+    /// How long each run takes, about
+    #[arg(long, value_name = "S", default_value_t = 5.0)]
+    pub seconds: f64,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct TurnArgs {
+    #[command(flatten)]
+    pub stage: StageArgs,
+    /// Clients of the closed loops, one run each
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 16, 64, 256, 1024])]
+    pub clients: Vec<usize>,
+    /// Shares of the best closed loop's rate for the open loops, percent
+    #[arg(long, value_name = "P,…", value_delimiter = ',', default_values_t = [25.0, 50.0, 75.0, 90.0])]
+    pub open: Vec<f64>,
+    /// How long each run is measured
+    #[arg(long, value_name = "S", default_value_t = 10.0)]
+    pub seconds: f64,
+    /// Steps of a plan
+    #[arg(long, default_value_t = 3)]
+    pub steps: usize,
+    /// How the steps hang together
+    #[arg(long, value_enum, default_value = "parallel")]
+    pub order: Order,
+    /// What the steps call
+    #[arg(long, value_enum, default_value = "echo")]
+    pub tool: ToolKind,
+    /// Bytes that each echo step carries there and back
+    #[arg(long, value_name = "BYTES", default_value_t = 8)]
+    pub text_bytes: usize,
+    /// A setting of the server under test, `log.fsync=never` for example
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Do not measure what the same records cost through plain rdkafka
+    #[arg(long)]
+    pub without_floor: bool,
+}
+
+impl TurnArgs {
+    pub fn kind(&self) -> TurnKind {
+        TurnKind { steps: self.steps, order: self.order, tool: self.tool, text_bytes: self.text_bytes }
+    }
 }

@@ -2,19 +2,23 @@
 //!
 //! `stage` starts what is to be broken, `load` talks to it as a client would, `chaos` breaks it and judges what the log
 //! holds afterwards, `topics` reads that log. `flood` asks for far more than can be done, `recover` kills with much on disk.
+//! `floor` is what Kafka itself costs, `turn` the speed of the whole beside it, `machine` what it was taken on.
 //! `counter` is the outside world that effects are counted in, `result` where figures go.
 
 mod arguments;
 mod chaos;
 mod counter;
 mod flood;
+mod floor;
 mod load;
+mod machine;
 mod recover;
 mod result;
 mod seed;
 mod stage;
 mod story;
 mod topics;
+mod turn;
 
 use std::process::ExitCode;
 
@@ -27,6 +31,8 @@ fn main() -> ExitCode {
         Job::Counter(arguments) => counter::serve(&arguments).map(|()| true),
         Job::Chaos(arguments) => chaos::run(&arguments),
         Job::Flood(arguments) => flood::run(&arguments),
+        Job::Floor(arguments) => floor::run(&arguments),
+        Job::Turn(arguments) => turn::run(&arguments),
         Job::Recover(arguments) => recover::run(&arguments),
     };
     match outcome {

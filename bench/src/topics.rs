@@ -76,7 +76,8 @@ fn place(record: &Record, problem: &str) -> String {
     format!("{}:{}:{}: {problem}", record.topic, record.partition, record.offset)
 }
 
-async fn whole(log: &dyn Log, topic: Topic, bar: &ProgressBar) -> Result<Vec<Record>> {
+/// All records of a topic, partition by partition.
+pub async fn whole(log: &dyn Log, topic: Topic, bar: &ProgressBar) -> Result<Vec<Record>> {
     let mut records = Vec::new();
     for partition in 0..log.partitions() {
         let bounds = log.bounds(topic, partition).await?;

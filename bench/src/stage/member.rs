@@ -136,6 +136,18 @@ impl Member {
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok().map(|kb| kb << 10)
     }
 
+    /// Processor time that it has used, milliseconds, as /proc has it.
+    pub fn cpu_ms(&self) -> Option<f64> {
+        /// Of a tick in /proc, on every Linux that there is.
+        const TICK_MS: f64 = 10.0;
+        let pid = self.process().as_ref().map(Process::pid)?;
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name in parentheses may hold spaces; user and system time are the 12th and 13th field behind it.
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let ticks = |at: usize| fields.get(at).and_then(|ticks| ticks.parse::<f64>().ok());
+        Some((ticks(11)? + ticks(12)?) * TICK_MS)
+    }
+
     /// Its last words.
     pub fn tail(&self) -> String {
         self.process().as_ref().map(Process::tail).unwrap_or_default()

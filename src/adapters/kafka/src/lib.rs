@@ -4,7 +4,7 @@
 //! one thread or one idea: [`append`](KafkaLog) is `producer`, live reading is `tail`, catching up is `replay`, groups
 //! are `inbox`, topics are `admin`. Every consumer is a `BaseConsumer` on an OS thread of its own that sleeps on a
 //! [`bell`] which librdkafka and the callers ring, so nothing here needs an async runtime except to await results.
-//! [`probe`] speaks plain Kafka, for tests and benches.
+//! [`probe`] speaks plain Kafka, for tests and benches; [`floor`] measures it.
 
 mod admin;
 mod bell;
@@ -12,6 +12,7 @@ mod config;
 mod context;
 mod desk;
 mod error;
+pub mod floor;
 mod heartbeat;
 mod inbox;
 mod kafka_log;

@@ -1,0 +1,69 @@
+//! Closed loop: so many clients, each asking its next question when it has the answer to the one before.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use tokio::task::JoinSet;
+
+use super::client::Client;
+use super::question::TurnKind;
+use super::spread::Times;
+
+/// Turns in one conversation before a client opens the next: talks end.
+const TURNS_PER_CONVERSATION: u64 = 20;
+
+/// What a loop came to.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Closed {
+    pub clients: usize,
+    pub turns: usize,
+    pub turns_per_s: f64,
+    #[serde(flatten)]
+    pub times: Times,
+}
+
+/// Asks with `clients` clients for `warm_up` unmeasured and `measured` measured. Every answer is checked.
+///
+/// # Errors
+/// The first wrong answer or lost connection.
+pub async fn run(
+    url: &str,
+    clients: usize,
+    kind: TurnKind,
+    numbers: &Arc<AtomicU64>,
+    (warm_up, measured): (Duration, Duration),
+) -> Result<Closed> {
+    let start = Instant::now() + warm_up;
+    let end = start + measured;
+    let mut all = JoinSet::new();
+    for _ in 0..clients {
+        let mut client = Client::connect(url).await?;
+        let numbers = numbers.clone();
+        all.spawn(async move {
+            let mut took = Vec::new();
+            let (mut conversation, mut turns) = (String::new(), 0);
+            while Instant::now() < end {
+                let number = numbers.fetch_add(1, Ordering::Relaxed);
+                if turns % TURNS_PER_CONVERSATION == 0 {
+                    conversation = format!("bench-{number}");
+                }
+                turns += 1;
+                let asked = Instant::now();
+                let time = client.ask(&conversation, &kind.ask(number)).await?;
+                if asked >= start && asked + time <= end {
+                    took.push(time);
+                }
+            }
+            anyhow::Ok(took)
+        });
+    }
+    let mut took = Vec::new();
+    while let Some(client) = all.join_next().await {
+        took.extend(client.context("a client panicked")??);
+    }
+    let turns = took.len();
+    Ok(Closed { clients, turns, turns_per_s: turns as f64 / measured.as_secs_f64(), times: Times::of(took) })
+}
