@@ -20,5 +20,5 @@ mod weather;
 mod webhook;
 
 pub use config::ToolsConfig;
-pub use registry::{BuildError, Registry};
+pub use registry::{BuildError, Registry, built_in};
 pub use secret::Secret;

@@ -1,9 +1,10 @@
 //! The tools of this process, by name: what planners are told, what plans are checked against, what pools run.
 //!
-//! Built once at start from [`ToolsConfig`]; [`crate::schema`] judges arguments, the tools' modules do the work.
+//! They come from several sources: the built-in ones from [`ToolsConfig`], others through [`Registry::offer`], which may come
+//! again while plans are made. [`crate::schema`] judges arguments, the tools' modules do the work.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use callboard_domain::event::{ToolError, TurnLimits};
 use callboard_domain::json::RawJson;
@@ -30,61 +31,112 @@ pub enum BuildError {
     Schema { tool: String, problem: String },
     #[error("no HTTP client could be made for the tools: {0}")]
     Http(String),
+    #[error(
+        "there are two tools named {tool:?}: one is from {one}, the other from {other}; rename or leave out one of them"
+    )]
+    Clash { tool: String, one: String, other: String },
 }
+
+/// Where the tools that Callboard brings along come from.
+const BUILT_IN: &str = "Callboard itself";
 
 struct Entry {
     tool: Arc<dyn Tool>,
     schema: ArgumentSchema,
+    source: Arc<str>,
+}
+
+/// Ordered, so that planners and refusals list the tools the same way every time.
+type Entries = BTreeMap<String, Arc<Entry>>;
+
+/// The built-in tools. Their HTTP requests run on `http`, a runtime apart from the actors' arbiters.
+///
+/// # Errors
+/// [`BuildError`] names the setting that is wrong and what would be right.
+pub fn built_in(config: &ToolsConfig, http: Handle) -> Result<Vec<Arc<dyn Tool>>, BuildError> {
+    let (http, runtime) = (Http::new(http.clone())?, http);
+    Ok(vec![
+        Arc::new(Deposit::new(&config.deposit, runtime.clone())?),
+        Arc::new(Echo::new(&config.echo)?),
+        Arc::new(Exchange::new(&config.exchange, http.clone())?),
+        Arc::new(Math::new(&config.math)?),
+        Arc::new(Weather::new(&config.weather, http)?),
+        Arc::new(Webhook::new(&config.webhook, runtime)?),
+    ])
 }
 
 /// All tools that plans may use.
 pub struct Registry {
-    /// Ordered, so that planners and refusals list the tools the same way every time.
-    tools: BTreeMap<String, Entry>,
+    /// Replaced whole; whoever reads takes what is there and lets go of the lock.
+    tools: RwLock<Arc<Entries>>,
     limits: TurnLimits,
 }
 
 impl Registry {
-    /// The built-in tools. Their HTTP requests run on `http`, a runtime apart from the actors' arbiters.
+    /// With the built-in tools.
     ///
     /// # Errors
-    /// [`BuildError`] names the setting that is wrong and what would be right.
+    /// As [`built_in`].
     pub fn build(config: &ToolsConfig, limits: TurnLimits, http: Handle) -> Result<Self, BuildError> {
-        let (http, runtime) = (Http::new(http.clone())?, http);
-        let tools: Vec<Arc<dyn Tool>> = vec![
-            Arc::new(Deposit::new(&config.deposit, runtime.clone())?),
-            Arc::new(Echo::new(&config.echo)?),
-            Arc::new(Exchange::new(&config.exchange, http.clone())?),
-            Arc::new(Math::new(&config.math)?),
-            Arc::new(Weather::new(&config.weather, http)?),
-            Arc::new(Webhook::new(&config.webhook, runtime)?),
-        ];
-        Self::of(tools, limits)
+        Self::of(built_in(config, http)?, limits)
     }
 
-    /// Any tools, for a process or a test with a set of its own.
+    /// With any tools, for a process or a test with a set of its own.
     ///
     /// # Errors
     /// [`BuildError::Schema`] when a tool's schema does not compile.
     pub fn of(tools: Vec<Arc<dyn Tool>>, limits: TurnLimits) -> Result<Self, BuildError> {
-        let mut entries = BTreeMap::new();
+        let registry = Self { tools: RwLock::default(), limits };
+        registry.offer(BUILT_IN, tools)?;
+        Ok(registry)
+    }
+
+    /// From now on the tools of `source` (words for people: `the MCP server "files"`) are these and no others. May be called
+    /// at any time: a plan that names a tool which has gone is refused, a step of one ends with `unknown_tool`.
+    ///
+    /// # Errors
+    /// [`BuildError::Schema`] or [`BuildError::Clash`]; then everything stays as it was.
+    pub fn offer(&self, source: &str, tools: Vec<Arc<dyn Tool>>) -> Result<(), BuildError> {
+        let source: Arc<str> = Arc::from(source);
+        let mut offered = Vec::with_capacity(tools.len());
         for tool in tools {
             let name = tool.spec().name.to_string();
             let schema = ArgumentSchema::compile(&tool.spec().schema)
                 .map_err(|problem| BuildError::Schema { tool: name.clone(), problem })?;
-            entries.insert(name, Entry { tool, schema });
+            offered.push((name, Arc::new(Entry { tool, schema, source: source.clone() })));
         }
-        Ok(Self { tools: entries, limits })
+        let mut current = self.tools.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries: Entries = current
+            .iter()
+            .filter(|(_, entry)| entry.source != source)
+            .map(|(name, entry)| (name.clone(), entry.clone()))
+            .collect();
+        for (name, entry) in offered {
+            if let Some(other) = entries.insert(name.clone(), entry) {
+                let (one, other) = (other.source.to_string(), source.to_string());
+                return Err(BuildError::Clash { tool: name, one, other });
+            }
+        }
+        *current = Arc::new(entries);
+        Ok(())
+    }
+
+    fn entries(&self) -> Arc<Entries> {
+        self.tools.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn entry(&self, name: &str) -> Option<Arc<Entry>> {
+        self.entries().get(name).cloned()
     }
 
     fn known(&self) -> String {
-        self.tools.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+        self.entries().keys().map(String::as_str).collect::<Vec<_>>().join(", ")
     }
 }
 
 impl Toolbox for Registry {
     fn check(&self, tool: &str, arguments: &RawJson) -> Result<StepPolicy, ToolRefusal> {
-        let Some(entry) = self.tools.get(tool) else {
+        let Some(entry) = self.entry(tool) else {
             // A model's invention may be of any length.
             let name = tool.chars().take(64).collect();
             return Err(ToolRefusal::Unknown { name, known: self.known() });
@@ -102,15 +154,15 @@ impl Toolbox for Registry {
 
 impl ToolRegistry for Registry {
     fn specs(&self) -> Vec<ToolSpec> {
-        self.tools.values().map(|entry| entry.tool.spec().clone()).collect()
+        self.entries().values().map(|entry| entry.tool.spec().clone()).collect()
     }
 
     fn tool(&self, name: &str) -> Option<Arc<dyn Tool>> {
-        self.tools.get(name).map(|entry| entry.tool.clone())
+        self.entry(name).map(|entry| entry.tool.clone())
     }
 
     fn check_resolved(&self, name: &str, arguments: &RawJson) -> Result<(), ToolError> {
-        let Some(entry) = self.tools.get(name) else {
+        let Some(entry) = self.entry(name) else {
             let name: String = name.chars().take(64).collect();
             let message = format!("there is no tool {name:?} here; there are: {}", self.known());
             return Err(ToolError::new("unknown_tool", message, false));

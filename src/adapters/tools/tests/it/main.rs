@@ -6,6 +6,7 @@ mod echo;
 mod exchange;
 mod math;
 mod plans;
+mod sources;
 mod weather;
 mod webhook;
 mod wire;
