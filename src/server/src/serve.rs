@@ -120,7 +120,7 @@ async fn live(
     announce_engine(loaded, &job);
     let models = wiring::models(config, clients.clone()).await?;
     let tools = wiring::tools(config, clients)?;
-    let models = models.build(tools.clone());
+    let models = models.build(tools.clone()).map_err(Failure::usage)?;
     let roles = roles(config, &job, &tools)?;
     let serves = job.worker.is_none();
     let place = match &listener {

@@ -3,6 +3,8 @@
 //! `storage` opens what is durable, `Models` and tools are built beside it, `node` starts the actors on all of
 //! them. Used by `serve` (a node), `offline` (storage alone) and `doctor` (the parts one by one).
 
+mod chosen;
+
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,8 +23,10 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use crate::cli::Failure;
-use crate::config::{Config, EmbeddingSettings, FsyncMode, SnapshotEngine};
+use crate::config::{AgentSettings, Config, EmbeddingSettings, FsyncMode, SnapshotEngine};
 use crate::system::{SystemClock, UuidEntropy};
+
+pub use chosen::chosen;
 
 /// Layout of the data folder that this build writes.
 const DATA_FORMAT: u32 = 1;
@@ -224,7 +228,15 @@ pub fn tools(config: &Config, http: Handle) -> Result<Arc<Registry>, Failure> {
 /// # Errors
 /// A setting of `models.*` that is wrong.
 pub async fn models(config: &Config, http: Handle) -> Result<Connected, Failure> {
-    let mut written = json!({ "planner": { "order": config.planner.order }, "models": config.models });
+    let agent = |(name, agent): (&String, &AgentSettings)| {
+        let set = json!({ "instructions": agent.instructions, "tools": agent.tools, "model": agent.model });
+        (name.clone(), set)
+    };
+    let mut written = json!({
+        "planner": { "order": config.planner.order, "history_tokens": config.planner.history_tokens },
+        "models": config.models,
+        "agents": config.agents.iter().map(agent).collect::<serde_json::Map<_, _>>(),
+    });
     if config.models.embeddings == EmbeddingSettings::default() {
         written["models"]["embeddings"] = Value::Null;
     }
@@ -270,38 +282,6 @@ pub fn limits(config: &Config) -> Limits {
         history_turns: number(set.history_turns, usual.history_turns),
         ..usual
     }
-}
-
-/// What is in force of `limits` and `models`, by key, for those who set nothing.
-#[must_use]
-pub fn chosen(config: &Config) -> Vec<(String, Value)> {
-    let (limits, models) = (limits(config), ModelsConfig::default().models);
-    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let written = json!({
-        "limits.commands_in_flight": limits.commands_in_flight,
-        "limits.requests_in_flight": limits.requests_in_flight,
-        "limits.crashes_per_invocation": limits.crashes_per_invocation,
-        "limits.claim_ms": ms(limits.claim),
-        "limits.breaker_failures": limits.breaker_failures,
-        "limits.breaker_pause_ms": ms(limits.breaker_pause),
-        "limits.workers_per_pool": limits.workers_per_pool,
-        "limits.synthesis_workers": limits.synthesis_workers,
-        "limits.planner_calls": limits.planner_calls,
-        "limits.live_conversations": limits.live_conversations,
-        "limits.waiters_per_conversation": limits.waiters_per_conversation,
-        "limits.passivate_after_ms": ms(limits.passivate_after),
-        "limits.flush_every_ms": ms(limits.flush_every),
-        "limits.history_conversations": limits.history_conversations,
-        "limits.history_turns": limits.history_turns,
-        "models.ollama.model": models.ollama.model,
-        "models.ollama.timeout_ms": models.ollama.timeout_ms,
-        "models.ollama.connect_timeout_ms": models.ollama.connect_timeout_ms,
-        "models.openai.model": models.openai.model,
-        "models.openai.timeout_ms": models.openai.timeout_ms,
-        "models.openai.connect_timeout_ms": models.openai.connect_timeout_ms,
-    });
-    let Value::Object(values) = written else { return Vec::new() };
-    values.into_iter().collect()
 }
 
 /// Everything a node is started on.

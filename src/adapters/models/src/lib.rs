@@ -2,23 +2,23 @@
 //! APIs; routers ask them in order.
 //!
 //! An adapter: it implements `callboard_ports::model` and knows no actor. [`assembly`] puts everything together from
-//! [`config`]; [`planner`] and [`synthesizer`] route; [`builtin`] always answers.
+//! [`config`]; `router` asks, `prompt` and `schema` are what is asked, `providers` who, `calls` how one call goes;
+//! `agents` is for whom. [`builtin`] always answers.
 
+mod agents;
 pub mod assembly;
-mod budget;
 pub mod builtin;
-mod chat;
-pub mod completer;
+mod calls;
 pub mod config;
-pub mod embedder;
-pub mod ollama;
-pub mod openai;
-pub mod planner;
 mod prompt;
 mod proposal;
+mod providers;
+mod router;
+mod schema;
 mod secret;
-pub mod synthesizer;
 
+pub use agents::AgentError;
 pub use assembly::{BuildError, Built, Connected, build, connect};
 pub use config::ModelsConfig;
+pub use providers::ollama::{Detection, host_url};
 pub use secret::Secret;

@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::Access;
@@ -62,12 +63,26 @@ async fn examine(config: &Config) -> Vec<Finding> {
     findings.extend(folder(config));
     findings.push(known);
     if let Ok(tools) = tools {
-        findings.push(match wiring::models(config, tokio::runtime::Handle::current()).await {
-            Ok(models) => Finding { what: "models", ok: true, says: models.build(tools).banner },
-            Err(failure) => Finding { what: "models", ok: false, says: failure.to_string() },
-        });
+        findings.extend(models(config, tools).await);
     }
     findings.extend(kafka(config).await);
+    findings
+}
+
+/// Who would plan, and whether each model server is there, takes its key and has its model.
+async fn models(config: &Config, tools: Arc<callboard_tools::Registry>) -> Vec<Finding> {
+    let failed = |failure: String| vec![Finding { what: "models", ok: false, says: failure }];
+    let connected = match wiring::models(config, tokio::runtime::Handle::current()).await {
+        Ok(connected) => connected,
+        Err(failure) => return failed(failure.to_string()),
+    };
+    let examined = connected.examine().await;
+    let mut findings = match connected.build(tools) {
+        Ok(models) => vec![Finding { what: "models", ok: true, says: models.banner }],
+        Err(error) => return failed(error.to_string()),
+    };
+    let each = examined.into_iter().map(|one| Finding { what: one.what, ok: one.ok, says: one.says });
+    findings.extend(each);
     findings
 }
 

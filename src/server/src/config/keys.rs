@@ -44,18 +44,36 @@ pub const KEYS: &[Key] = &[
     key("snapshots.engine", Kind::Text),
     key("planner.order", Kind::List),
     key("planner.max_rounds", Kind::Number),
+    key("planner.history_tokens", Kind::Number),
+    key("agents.*.instructions", Kind::Text),
+    key("agents.*.tools", Kind::List),
+    key("agents.*.model", Kind::Text),
     key("models.ollama.base_url", Kind::Text),
     key("models.ollama.host", Kind::Text),
     key("models.ollama.model", Kind::Text),
     key("models.ollama.timeout_ms", Kind::Number),
     key("models.ollama.connect_timeout_ms", Kind::Number),
+    key("models.ollama.first_token_timeout_ms", Kind::Number),
+    key("models.ollama.between_tokens_timeout_ms", Kind::Number),
+    key("models.ollama.concurrency", Kind::Number),
+    key("models.ollama.queue", Kind::Number),
+    key("models.ollama.max_tokens", Kind::Number),
     key("models.openai.base_url", Kind::Text),
     key("models.openai.model", Kind::Text),
     key("models.openai.api_key", Kind::Secret),
     key("models.openai.timeout_ms", Kind::Number),
     key("models.openai.connect_timeout_ms", Kind::Number),
+    key("models.openai.first_token_timeout_ms", Kind::Number),
+    key("models.openai.between_tokens_timeout_ms", Kind::Number),
+    key("models.openai.concurrency", Kind::Number),
+    key("models.openai.queue", Kind::Number),
+    key("models.openai.max_tokens", Kind::Number),
     key("models.embeddings.provider", Kind::Text),
     key("models.embeddings.model", Kind::Text),
+    key("models.breaker.failures", Kind::Number),
+    key("models.breaker.pause_ms", Kind::Number),
+    key("models.prices.*.input_per_million_usd", Kind::Number),
+    key("models.prices.*.output_per_million_usd", Kind::Number),
     key("tools.*.timeout_ms", Kind::Number),
     key("tools.*.concurrency", Kind::Number),
     key("tools.*.max_attempts", Kind::Number),
@@ -124,7 +142,7 @@ pub fn is_later(path: &[String]) -> bool {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     matches!(
         path.as_slice(),
-        ["agents" | "mcp", ..]
+        ["mcp", ..]
             | ["tools", "http_get", ..]
             | ["tools", _, "run" | "url" | "schema" | "effect" | "approval", ..]
     )
@@ -183,7 +201,7 @@ mod tests {
 
     #[test]
     fn keys_of_later_builds_are_told_from_misspelt_ones() {
-        for later in ["agents.default.tools", "mcp.files.command", "tools.http_get.allow", "tools.math.run"] {
+        for later in ["mcp.files.command", "tools.http_get.allow", "tools.math.run"] {
             assert!(is_later(&path(later)), "{later}");
         }
         for other in ["tools.math.timeout", "agent.default.tools", "tools.weather.base_url"] {

@@ -4,6 +4,7 @@
 mod demo;
 mod keys;
 mod load;
+mod models;
 mod settings;
 mod show;
 mod sources;
@@ -18,10 +19,13 @@ use serde::{Deserialize, Serialize};
 
 pub use demo::DemoSettings;
 pub use load::{ConfigError, Loaded, load};
+pub use models::{
+    AgentSettings, EmbeddingSettings, EnginePart, ModelBreakerSettings, Models, OllamaSettings,
+    OpenAiSettings, PlannerSettings, PriceSettings,
+};
 pub use settings::{
-    ApiKeys, Brokers, EmbeddingSettings, EnginePart, FsyncMode, GroupProtocol, HttpSettings, KafkaSettings,
-    LimitSettings, LogSettings, Models, OllamaSettings, OpenAiSettings, Part, PlannerSettings,
-    SnapshotEngine, SnapshotSettings, TelemetrySettings, TurnSettings,
+    ApiKeys, Brokers, FsyncMode, GroupProtocol, HttpSettings, KafkaSettings, LimitSettings, LogSettings,
+    Part, SnapshotEngine, SnapshotSettings, TelemetrySettings, TurnSettings,
 };
 pub use show::{Shown, shown};
 pub use sources::{Environment, Flag};
@@ -47,6 +51,8 @@ pub struct Config {
     pub snapshots: SnapshotSettings,
     pub planner: PlannerSettings,
     pub models: Models,
+    /// Agents by name; there is always `default`.
+    pub agents: BTreeMap<String, AgentSettings>,
     /// Settings of tools by name; `wiring` hands them to the tools.
     pub tools: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
     pub turns: TurnSettings,
@@ -69,11 +75,24 @@ impl Default for Config {
             snapshots: SnapshotSettings::default(),
             planner: PlannerSettings::default(),
             models: Models::default(),
+            agents: BTreeMap::new(),
             tools: BTreeMap::new(),
             turns: TurnSettings::default(),
             limits: LimitSettings::default(),
             telemetry: TelemetrySettings::default(),
             demo: DemoSettings::default(),
         }
+    }
+}
+
+impl Config {
+    /// The names of all agents, in order.
+    #[must_use]
+    pub fn agent_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.agents.keys().cloned().collect();
+        names.push(callboard_domain::command::default_agent().to_string());
+        names.sort();
+        names.dedup();
+        names
     }
 }

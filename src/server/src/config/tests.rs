@@ -143,7 +143,7 @@ fn a_secret_that_is_no_text_is_refused_unquoted() {
 
 #[test]
 fn a_key_of_a_later_build_is_called_so() {
-    for file in ["[agents.default]\ninstructions = \"x\"\n", "[tools.http_get]\ntimeout_ms = 1\n"] {
+    for file in ["[tools.http_get]\ntimeout_ms = 1\n", "[mcp.files]\ncommand = \"x\"\n"] {
         let error = with_file(file, &[], &[]).unwrap_err();
         assert!(error.contains("this build does not have it yet") && !error.contains("mean"), "{error}");
     }

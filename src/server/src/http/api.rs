@@ -39,6 +39,8 @@ pub struct Rules {
     pub demo: DemoSettings,
     /// Whether conversations are served here; a worker shows only itself.
     pub conversations: bool,
+    /// The agents that a message may be for, in order.
+    pub agents: Vec<String>,
 }
 
 impl Rules {
@@ -52,6 +54,7 @@ impl Rules {
             allow_chaos: config.allow_chaos,
             demo: config.demo.clone(),
             conversations,
+            agents: config.agent_names(),
         }
     }
 

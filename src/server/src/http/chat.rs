@@ -75,7 +75,7 @@ pub async fn chat(
         principal: Some(principal.0.as_str().into()),
         metadata,
     };
-    check(&query)?;
+    check(&query, &api.rules.agents)?;
     let key = send::idempotency_key(&request)?;
     let running = api.taking()?;
     let identity = send::identity(running, named.as_deref(), key.as_deref(), &principal.0, "chat")?;
@@ -83,7 +83,8 @@ pub async fn chat(
     ask(&api, running, &identity, query, wait, send::traceparent(&request)).await
 }
 
-fn check(query: &UserQuery) -> Result<(), Problem> {
+/// `agents`: those that there are.
+fn check(query: &UserQuery, agents: &[String]) -> Result<(), Problem> {
     let metadata_bytes = query.metadata.as_ref().map_or(0, RawJson::len_bytes);
     let bounds = [
         ("message", query.message.len(), MAX_MESSAGE_BYTES),
@@ -98,8 +99,8 @@ fn check(query: &UserQuery) -> Result<(), Problem> {
         let detail = format!("{}: {}", problem.field, problem.message);
         return Err(Problem::bad_request("invalid_field", detail).field(problem.field));
     }
-    if *query.agent != *default_agent() {
-        let detail = format!("agent: there is no agent {:?}; there is \"default\"", query.agent);
+    if !agents.iter().any(|agent| *agent == *query.agent) {
+        let detail = format!("agent: there is no agent {:?}; there are: {}", query.agent, agents.join(", "));
         return Err(Problem::bad_request("invalid_field", detail).field("agent"));
     }
     Ok(())

@@ -7,6 +7,7 @@ mod crash;
 mod delivery;
 mod demo;
 mod deploy;
+mod docs_models;
 #[cfg(feature = "kafka")]
 mod duplicates;
 mod effects;
@@ -20,6 +21,7 @@ mod kafka;
 mod load;
 mod matrix;
 mod metrics;
+mod models;
 mod old_folder;
 mod openapi;
 mod recovery;

@@ -27,7 +27,9 @@ struct Levers {
     /// Whether reading is answered without those delays.
     quick_reads: bool,
     always: Option<u16>,
-    next: VecDeque<u16>,
+    next: VecDeque<Refusal>,
+    resets: usize,
+    echoes: bool,
     requests: VecDeque<Received>,
     hits: usize,
     in_flight: usize,
@@ -38,8 +40,11 @@ struct Levers {
 pub(super) struct Orders {
     pub(super) delay: Duration,
     pub(super) answer_delay: Duration,
-    pub(super) fail_with: Option<u16>,
+    pub(super) fail_with: Option<Refusal>,
 }
+
+/// A status and the headers that go with it.
+pub(super) type Refusal = (u16, Vec<(String, String)>);
 
 impl Control {
     pub(super) fn new() -> Self {
@@ -58,7 +63,7 @@ impl Control {
         }
         let quick = levers.quick_reads && request.route().0 == "GET";
         levers.requests.push_back(request);
-        let fail_with = levers.next.pop_front().or(levers.always);
+        let fail_with = levers.next.pop_front().or(levers.always.map(|status| (status, Vec::new())));
         let (delay, answer_delay) =
             if quick { Default::default() } else { (levers.delay, levers.answer_delay) };
         (Orders { delay, answer_delay, fail_with }, InFlight(self))
@@ -87,7 +92,33 @@ impl Control {
     }
 
     pub(super) fn fail_next(&self, requests: usize, status: u16) {
-        self.levers().next.extend(std::iter::repeat_n(status, requests));
+        self.levers().next.extend(std::iter::repeat_n((status, Vec::new()), requests));
+    }
+
+    pub(super) fn refuse_next(&self, status: u16, headers: &[(&str, &str)]) {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.levers().next.push_back((status, headers.collect()));
+    }
+
+    pub(super) fn reset_next(&self, connections: usize) {
+        self.levers().resets += connections;
+    }
+
+    pub(super) fn set_echoes(&self) {
+        self.levers().echoes = true;
+    }
+
+    /// What is said in errors beside their own words.
+    pub(super) fn echo(&self, request: &Received) -> Option<String> {
+        self.levers().echoes.then(|| request.header("authorization").unwrap_or_default().to_owned())
+    }
+
+    /// Whether the connection that has just come is to be reset.
+    pub(super) fn resets(&self) -> bool {
+        let mut levers = self.levers();
+        let resets = levers.resets > 0;
+        levers.resets = levers.resets.saturating_sub(1);
+        resets
     }
 
     pub(super) fn fail_always(&self, status: u16) {

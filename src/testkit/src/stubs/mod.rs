@@ -8,6 +8,7 @@
 mod control;
 mod counter;
 mod exchange;
+mod flow;
 mod model;
 mod ollama;
 mod openai;
@@ -17,7 +18,7 @@ mod weather;
 
 pub use counter::{Counter, Executions};
 pub use exchange::Exchange;
-pub use model::ModelServer;
+pub use model::{Misbehaviour, ModelServer};
 pub use ollama::Ollama;
 pub use openai::OpenAi;
 pub use request::{Received, Reply};

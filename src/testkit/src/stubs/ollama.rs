@@ -1,4 +1,4 @@
-//! Ollama as a stub: its list of models and non-streamed chat.
+//! Ollama as a stub: its list of models, chat (streamed or not) and embeddings.
 //!
 //! One of the services of [`super`]; [`super::model`] holds what it serves and says.
 
@@ -7,7 +7,7 @@ use std::ops::Deref;
 
 use serde_json::{Value, json};
 
-use super::model::{ModelServer, Script, inputs, prompt_tokens, tokens, vector};
+use super::model::{Misbehaviour, ModelServer, Script, flow, inputs, pieces, prompt_tokens, tokens, vector};
 use super::request::{Received, Reply};
 
 /// A running Ollama with the model `llama3:latest` and nothing to say yet.
@@ -56,20 +56,37 @@ fn chat(script: &mut Script, request: &Value) -> Reply {
     if !script.models.contains(&tagged) {
         return Reply::new(404, json!({"error": format!("model '{model}' not found")}));
     }
-    if request["stream"] != json!(false) {
-        return Reply::new(400, json!({"error": "the stub does not stream: send \"stream\": false"}));
-    }
     let Some(content) = script.next(request) else {
         return Reply::new(500, json!({"error": "the test has not said what the stub answers"}));
     };
-    Reply::ok(json!({
-        "model": model, "created_at": "2026-11-20T12:00:00.000000Z",
-        "message": {"role": "assistant", "content": content},
-        "done": true, "done_reason": "stop",
-        "total_duration": 1_000_000, "load_duration": 1_000,
-        "prompt_eval_duration": 1_000, "eval_duration": 1_000,
-        "prompt_eval_count": prompt_tokens(request), "eval_count": tokens(&content),
-    }))
+    let said = |content: &str, done: bool| {
+        json!({
+            "model": model, "created_at": "2026-11-20T12:00:00.000000Z",
+            "message": {"role": "assistant", "content": content}, "done": done,
+        })
+    };
+    let mut last = said("", true);
+    for (field, value) in [
+        ("done_reason", json!("stop")),
+        ("total_duration", json!(1_000_000)),
+        ("load_duration", json!(1_000)),
+        ("prompt_eval_duration", json!(1_000)),
+        ("eval_duration", json!(1_000)),
+        ("prompt_eval_count", json!(prompt_tokens(request))),
+        ("eval_count", json!(tokens(&content))),
+    ] {
+        last[field] = value;
+    }
+    // Ollama streams unless it is told not to.
+    if request["stream"] == json!(false) || script.next_misbehaviour() == Some(Misbehaviour::Unstreamed) {
+        script.misbehaviour();
+        last["message"]["content"] = content.into();
+        return Reply::ok(last);
+    }
+    let line = |value: Value| format!("{value}\n");
+    let events: Vec<String> = pieces(&content).into_iter().map(|piece| line(said(piece, false))).collect();
+    let error = line(json!({"error": "the stub broke"}));
+    Reply::stream(flow("application/x-ndjson", &events, &[line(last)], &error, script))
 }
 
 fn embed(request: &Value) -> Reply {

@@ -6,6 +6,8 @@ use hyper::HeaderMap;
 use hyper::http::request::Parts;
 use serde_json::Value;
 
+use super::flow::Flow;
+
 /// One request, as tests look at it afterwards.
 #[derive(Debug, Clone)]
 pub struct Received {
@@ -53,23 +55,31 @@ impl Received {
     }
 }
 
-/// A JSON reply.
+/// A reply: JSON, or a stream of bytes.
 #[derive(Debug, Clone)]
 pub struct Reply {
     /// The HTTP status.
     pub status: u16,
-    /// The body.
+    /// The body, where there is no stream.
     pub body: Value,
+    /// Headers beside those that every reply has.
+    pub headers: Vec<(String, String)>,
+    pub(super) stream: Option<Flow>,
 }
 
 impl Reply {
     /// 200.
     pub fn ok(body: Value) -> Self {
-        Self { status: 200, body }
+        Self::new(200, body)
     }
 
     /// Any status.
     pub fn new(status: u16, body: Value) -> Self {
-        Self { status, body }
+        Self { status, body, headers: Vec::new(), stream: None }
+    }
+
+    /// 200, and then whatever flows.
+    pub(super) fn stream(flow: Flow) -> Self {
+        Self { stream: Some(flow), ..Self::ok(Value::Null) }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_TYPE;
 use hyper::server::conn::http1;
@@ -21,6 +21,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::control::{Control, InFlight};
+use super::flow::Flowing;
 use super::request::{Received, Reply};
 
 /// No tool or model sends more; a larger body is a mistake that a test should see as 413.
@@ -106,6 +107,21 @@ impl Stub {
         self.control.fail_next(requests, status);
     }
 
+    /// The next request is answered with `status` and these headers.
+    pub fn refuse_next(&self, status: u16, headers: &[(&str, &str)]) {
+        self.control.refuse_next(status, headers);
+    }
+
+    /// The next `connections` connections are reset as soon as they have sent something.
+    pub fn reset_next(&self, connections: usize) {
+        self.control.reset_next(connections);
+    }
+
+    /// Errors repeat the request's `Authorization`, as careless servers do.
+    pub fn echo_authorization(&self) {
+        self.control.set_echoes();
+    }
+
     /// Every request is answered with `status`, until [`Self::heal`].
     pub fn fail_always(&self, status: u16) {
         self.control.fail_always(status);
@@ -174,7 +190,13 @@ impl Service {
         tokio::time::sleep(orders.delay).await;
         self.control.released().await;
         let reply = match orders.fail_with {
-            Some(status) => Reply::new(status, (self.fault)(status)),
+            Some((status, headers)) => {
+                let mut fault = (self.fault)(status);
+                if let Some(echo) = self.control.echo(&received) {
+                    repeat(&mut fault, &echo);
+                }
+                Reply { headers, ..Reply::new(status, fault) }
+            }
             None => (self.answer)(&received),
         };
         tokio::time::sleep(orders.answer_delay).await;
@@ -188,6 +210,10 @@ async fn serve(listener: TcpListener, service: Arc<Service>) {
         // A connection that ended before it was accepted is its client's affair.
         let Ok((stream, _)) = listener.accept().await else { continue };
         let service = service.clone();
+        if service.control.resets() {
+            tokio::spawn(reset(stream));
+            continue;
+        }
         tokio::spawn(async move {
             let handler = service_fn(move |request| {
                 let service = service.clone();
@@ -202,10 +228,35 @@ async fn serve(listener: TcpListener, service: Arc<Service>) {
     }
 }
 
-fn http(reply: Reply) -> Response<Full<Bytes>> {
-    Response::builder()
-        .status(reply.status)
-        .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(reply.body.to_string())))
+/// Puts `words` behind every text in an error.
+fn repeat(fault: &mut Value, words: &str) {
+    match fault {
+        Value::String(text) => text.push_str(&format!(" {words}")),
+        Value::Object(fields) => fields.values_mut().for_each(|field| repeat(field, words)),
+        _ => {}
+    }
+}
+
+/// Reads the beginning of a request and resets its connection.
+async fn reset(stream: tokio::net::TcpStream) {
+    if stream.readable().await.is_ok() {
+        let _ = stream.try_read(&mut [0; 256]);
+        // What is not read makes the kernel reset; no linger makes sure of it.
+        let _ = stream.set_zero_linger();
+    }
+}
+
+fn http(reply: Reply) -> Response<Either<Full<Bytes>, Flowing>> {
+    let mut response = Response::builder().status(reply.status);
+    for (name, value) in &reply.headers {
+        response = response.header(name, value);
+    }
+    let (content_type, body) = match reply.stream {
+        Some(flow) => (flow.content_type, Either::Right(Flowing::new(flow))),
+        None => ("application/json", Either::Left(Full::new(Bytes::from(reply.body.to_string())))),
+    };
+    response
+        .header(CONTENT_TYPE, content_type)
+        .body(body)
         .expect("a stub replies with a status between 100 and 999")
 }

@@ -29,7 +29,7 @@ pub(super) fn write(request: &SynthesizeFinalAnswerRequested) -> String {
 }
 
 /// Cuts `text` at a character, and says so.
-pub(crate) fn bounded(mut text: String, max_bytes: usize) -> String {
+fn bounded(mut text: String, max_bytes: usize) -> String {
     const CUT: &str = "\n… (cut: the answer is too long)";
     if text.len() > max_bytes {
         text.truncate(text.floor_char_boundary(max_bytes.saturating_sub(CUT.len())));

@@ -21,17 +21,17 @@ mod unit;
 mod weather;
 mod words;
 
-pub(crate) use answer::bounded;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use callboard_domain::event::{Author, PlanGenerated};
-use callboard_domain::plan::{PlanReason, Proposal, Then, validate};
+use callboard_domain::plan::{PlanReason, Proposal, Then, Toolbox, validate};
 use callboard_domain::request::SynthesizeFinalAnswerRequested;
 use callboard_ports::model::{Answer, AnswerSink, ModelError, PlanRequest, Planner, Synthesizer, ToolDown};
 use callboard_ports::tool::ToolRegistry;
 use futures_util::future::BoxFuture;
+
+use crate::agents::Agent;
 
 pub(crate) const PROVIDER: &str = "builtin";
 
@@ -63,25 +63,36 @@ impl BuiltinPlanner {
     }
 
     /// What it would propose for a message while some tools are down.
-    pub(crate) fn think(&self, message: &str, down: &[ToolDown]) -> Thought {
-        let draft = steps::draft(read::read(message), &self.tools, down);
-        let guidance = guidance::write(&draft, &self.tools).map(Arc::from);
+    fn think(&self, message: &str, agent: &Agent, down: &[ToolDown]) -> Thought {
+        let tools = self.tools.iter().filter(|tool| agent.may_use(tool)).cloned().collect();
+        let draft = steps::draft(read::read(message), &tools, down);
+        let guidance = guidance::write(&draft, &tools).map(Arc::from);
         let understood = draft.rest.is_empty() && draft.hints.is_empty();
         Thought { proposal: Proposal { steps: draft.steps, then: Then::Answer, guidance }, understood }
     }
 
-    /// The plan for `request`; always one.
-    pub(crate) fn answer(&self, request: &PlanRequest) -> PlanGenerated {
+    /// Whether it takes all of a message.
+    pub(crate) fn understands(&self, request: &PlanRequest, agent: &Agent) -> bool {
+        self.think(&request.message, agent, &request.down).understood
+    }
+
+    /// The plan for `request` over the agent's tools, which are those of `toolbox`; always one.
+    pub(crate) fn answer(
+        &self,
+        request: &PlanRequest,
+        agent: &Agent,
+        toolbox: &dyn Toolbox,
+    ) -> PlanGenerated {
         // It has no second thoughts: what the first plan brought is answered.
         let proposal = match request.reason {
-            PlanReason::First => self.think(&request.message, &request.down).proposal,
+            PlanReason::First => self.think(&request.message, agent, &request.down).proposal,
             PlanReason::Continue | PlanReason::Failure | PlanReason::Edit => Proposal::default(),
         };
-        self.validated(&proposal, request).unwrap_or_else(|problems| {
+        validated(&proposal, request, toolbox).unwrap_or_else(|problems| {
             tracing::warn!(%problems, "the built-in planner's own plan was refused; it answers without steps");
             let guidance = format!("The built-in planner's plan was refused: {problems}. Please ask in simpler words.");
             let empty = Proposal { guidance: Some(Arc::from(guidance)), ..Proposal::default() };
-            self.validated(&empty, request).unwrap_or_else(|_| PlanGenerated {
+            validated(&empty, request, toolbox).unwrap_or_else(|_| PlanGenerated {
                 version: request.version,
                 reason: request.reason,
                 planner: author(),
@@ -92,16 +103,20 @@ impl BuiltinPlanner {
             })
         })
     }
+}
 
-    fn validated(&self, proposal: &Proposal, request: &PlanRequest) -> Result<PlanGenerated, String> {
-        validate(proposal, &*self.registry, author(), request.version, request.reason)
-            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-    }
+fn validated(
+    proposal: &Proposal,
+    request: &PlanRequest,
+    toolbox: &dyn Toolbox,
+) -> Result<PlanGenerated, String> {
+    validate(proposal, toolbox, author(), request.version, request.reason)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
 }
 
 impl Planner for BuiltinPlanner {
     fn plan(&self, request: PlanRequest) -> BoxFuture<'_, Result<PlanGenerated, ModelError>> {
-        Box::pin(async move { Ok(self.answer(&request)) })
+        Box::pin(async move { Ok(self.answer(&request, &Agent::unrestricted(), &*self.registry)) })
     }
 }
 
@@ -110,7 +125,7 @@ impl Planner for BuiltinPlanner {
 pub struct BuiltinSynthesizer;
 
 impl BuiltinSynthesizer {
-    pub(crate) fn write(request: &SynthesizeFinalAnswerRequested) -> Answer {
+    pub(crate) fn compose(request: &SynthesizeFinalAnswerRequested) -> Answer {
         Answer::new(answer::write(request), author())
     }
 }
@@ -120,8 +135,12 @@ impl Synthesizer for BuiltinSynthesizer {
         &self,
         request: SynthesizeFinalAnswerRequested,
         _timeout_ms: u64,
-        _: Arc<dyn AnswerSink>,
+        sink: Arc<dyn AnswerSink>,
     ) -> BoxFuture<'_, Result<Answer, ModelError>> {
-        Box::pin(async move { Ok(Self::write(&request)) })
+        Box::pin(async move {
+            let answer = Self::compose(&request);
+            sink.piece(&answer.text);
+            Ok(answer)
+        })
     }
 }

@@ -1,16 +1,17 @@
 //! What every story needs: the real tools, a request, a plan as a line per step.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use callboard_domain::event::{Outcome, PlanGenerated, ToolError, TurnLimits};
 use callboard_domain::id::{CommandId, ConversationId, StepId};
 use callboard_domain::json::RawJson;
 use callboard_domain::plan::{PlanReason, PlannedStep};
 use callboard_domain::request::{ReplyTo, StepReport, SynthesizeFinalAnswerRequested};
-use callboard_ports::model::PlanRequest;
+use callboard_ports::model::{AnswerSink, PlanRequest};
 use callboard_ports::tool::ToolRegistry;
 use callboard_tools::{Registry, ToolsConfig};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub fn registry() -> Arc<dyn ToolRegistry> {
     let handle = tokio::runtime::Handle::current();
@@ -87,5 +88,40 @@ pub fn synthesis(
         history: Vec::new(),
         not_after_ms: i64::MAX,
         reply_to: ReplyTo { topic: Arc::from("conversation-events"), partition: 0, key: Arc::from("c-1") },
+    }
+}
+
+/// A provider's address and whatever else a test sets.
+pub fn at(address: String, more: Value) -> Value {
+    let mut config = json!({"base_url": address});
+    for (key, value) in more.as_object().unwrap() {
+        config[key] = value.clone();
+    }
+    config
+}
+
+/// Keeps what an answer's reader would have seen.
+#[derive(Debug, Default)]
+pub struct Reader {
+    pub seen: Mutex<String>,
+    pub restarts: AtomicUsize,
+    pub pieces: AtomicUsize,
+}
+
+impl Reader {
+    pub fn text(&self) -> String {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+impl AnswerSink for Reader {
+    fn piece(&self, text: &str) {
+        self.pieces.fetch_add(1, Ordering::SeqCst);
+        self.seen.lock().unwrap().push_str(text);
+    }
+
+    fn restart(&self) {
+        self.restarts.fetch_add(1, Ordering::SeqCst);
+        self.seen.lock().unwrap().clear();
     }
 }

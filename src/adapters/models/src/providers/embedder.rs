@@ -11,7 +11,7 @@ use reqwest::{Client, Url};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
-use crate::chat;
+use super::http;
 use crate::secret::Secret;
 
 /// Texts of one request: small enough that a local model answers within its timeout.
@@ -64,18 +64,19 @@ impl HttpEmbedder {
         }
         let (provider, key) = (self.provider, self.key.clone());
         let asking = async move {
-            let sent = request.send().await.map_err(|error| chat::transport(provider, &error))?;
-            chat::read(provider, sent, MAX_REPLY_BYTES, key.as_ref()).await
+            let sent = request.send().await.map_err(|error| http::transport(provider, &error))?;
+            let read = http::read(provider, sent, MAX_REPLY_BYTES, key.as_ref()).await;
+            read.map_err(|failure| failure.error)
         };
-        let reply = chat::run(&self.runtime, self.provider, asking).await?;
+        let reply = http::run(&self.runtime, self.provider, asking).await??;
         vectors(&reply, self.dialect, texts.len())
-            .map_err(|problem| chat::error(self.provider, "bad_response", problem, false))
+            .map_err(|problem| http::error(self.provider, "bad_response", problem, false))
     }
 
     async fn all(&self, texts: Vec<Arc<str>>, timeout_ms: u64) -> Result<Vec<Vec<f32>>, ModelError> {
         if let Some(long) = texts.iter().find(|text| text.len() > MAX_TEXT_BYTES) {
             let message = format!("a text has {} bytes; at most {MAX_TEXT_BYTES} are embedded", long.len());
-            return Err(chat::error(self.provider, "refused", message, false));
+            return Err(http::error(self.provider, "refused", message, false));
         }
         let until = tokio::time::Instant::now() + Duration::from_millis(timeout_ms);
         let mut all: Vec<Vec<f32>> = Vec::with_capacity(texts.len());
@@ -83,13 +84,13 @@ impl HttpEmbedder {
             let left = until.saturating_duration_since(tokio::time::Instant::now());
             if left.is_zero() {
                 let message = format!("no vectors within {timeout_ms} ms");
-                return Err(chat::error(self.provider, "timeout", message, true));
+                return Err(http::error(self.provider, "timeout", message, true));
             }
             all.extend(self.batch(batch, left).await?);
         }
         if all.windows(2).any(|pair| pair[0].len() != pair[1].len()) {
             let message = "its vectors differ in length";
-            return Err(chat::error(self.provider, "bad_response", message, false));
+            return Err(http::error(self.provider, "bad_response", message, false));
         }
         Ok(all)
     }

@@ -1,6 +1,6 @@
 //! How a request's time is shared out among the providers, so that the last one still has some.
 //!
-//! [`crate::planner`] and [`crate::synthesizer`] draw on it.
+//! All routers draw on it.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ const RESERVE: Duration = Duration::from_millis(1_000);
 const LEAST: Duration = Duration::from_millis(20);
 
 /// The time of one request.
-pub(crate) struct Budget {
+pub(super) struct Budget {
     /// The instant at which the built-in provider must be asked.
     until: Instant,
 }
@@ -23,10 +23,10 @@ impl Budget {
     }
 
     /// The time of the next of `models_left` models, at most its own timeout; `None` when there is too little.
-    pub fn share(&self, models_left: usize, timeout_ms: u64) -> Option<Duration> {
+    pub fn share(&self, models_left: usize, timeout: Duration) -> Option<Duration> {
         let left = self.until.saturating_duration_since(Instant::now());
         let models_left = u32::try_from(models_left.max(1)).unwrap_or(u32::MAX);
-        let share = (left / models_left).min(Duration::from_millis(timeout_ms));
+        let share = (left / models_left).min(timeout);
         (share >= LEAST).then_some(share)
     }
 }
@@ -37,14 +37,16 @@ mod tests {
 
     use super::Budget;
 
+    const MINUTE: Duration = Duration::from_secs(60);
+
     #[test]
     fn every_model_gets_its_part_and_the_last_resort_its_reserve() {
         let budget = Budget::new(20_000);
-        let first = budget.share(2, 60_000).unwrap();
+        let first = budget.share(2, MINUTE).unwrap();
         assert!(first <= Duration::from_millis(9_500) && first > Duration::from_millis(9_000));
-        assert!(budget.share(1, 60_000).unwrap() <= Duration::from_millis(19_000));
-        assert_eq!(budget.share(2, 100), Some(Duration::from_millis(100)));
-        assert_eq!(Budget::new(10).share(1, 1_000), None);
-        assert_eq!(Budget::new(0).share(1, 1_000), None);
+        assert!(budget.share(1, MINUTE).unwrap() <= Duration::from_millis(19_000));
+        assert_eq!(budget.share(2, Duration::from_millis(100)), Some(Duration::from_millis(100)));
+        assert_eq!(Budget::new(10).share(1, MINUTE), None);
+        assert_eq!(Budget::new(0).share(1, MINUTE), None);
     }
 }
