@@ -36,7 +36,8 @@ pub struct PlannerPool {
     addr: Addr<Self>,
     ending: EndingCell,
     waiting: VecDeque<AskPlan>,
-    /// Those that found the queue full: at most one for each live conversation.
+    /// Those that found the queue full, until there is room: a few for each live conversation. While there is one, a call
+    /// is under way, whose end looks after it.
     refused: VecDeque<oneshot::Sender<Result<PlanGenerated, ModelError>>>,
     calls: usize,
     /// Calls end with the pool: their askers ask the next one.
@@ -61,6 +62,17 @@ impl PlannerPool {
             calls: 0,
             tasks: Vec::new(),
         }
+    }
+
+    /// Lets as many of the refused ask again as there is room for. Some of them may not: their turn is over. With no call
+    /// under way nobody would come back for the rest, so that then all are let go.
+    fn release(&mut self) {
+        let room = match self.calls {
+            0 => self.refused.len(),
+            _ => self.shared.limits.planner_queue.saturating_sub(self.waiting.len()),
+        };
+        self.refused.retain(|asker| !asker.is_closed());
+        self.refused.drain(..room.min(self.refused.len()));
     }
 
     fn start_calls(&mut self) {
@@ -121,8 +133,8 @@ impl Handler<CallOver> for PlannerPool {
 
     fn handle(&mut self, _: CallOver, _: &mut Self::Context) {
         self.calls = self.calls.saturating_sub(1);
-        self.refused.pop_front();
         self.start_calls();
+        self.release();
     }
 }
 
