@@ -151,7 +151,15 @@ mod tests {
     }
 
     fn brief(turn: u32, received_ms: i64, status: OpenStatus) -> OpenBrief {
-        OpenBrief { turn, received_ms, status, doubts: 0, tools: tool_bit("echo") }
+        OpenBrief {
+            turn,
+            received_ms,
+            status,
+            doubts: 0,
+            approvals: 0,
+            approval_since_ms: None,
+            tools: tool_bit("echo"),
+        }
     }
 
     #[test]
