@@ -145,9 +145,7 @@ pub fn is_later(path: &[String]) -> bool {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     matches!(
         path.as_slice(),
-        ["mcp", ..]
-            | ["tools", "http_get", ..]
-            | ["tools", _, "run" | "url" | "schema" | "effect", ..]
+        ["mcp", ..] | ["tools", "http_get", ..] | ["tools", _, "run" | "url" | "schema" | "effect", ..]
     )
 }
 
