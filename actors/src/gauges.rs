@@ -135,6 +135,10 @@ impl Told {
             let count = open.values().map(|summary| summary.turns[at]).sum();
             metrics.set_open_turns(status.as_str(), count, age_ms);
         }
+        let waiting = open.values().map(|summary| summary.approvals).sum();
+        let since_ms = open.values().filter_map(|summary| summary.approval_since_ms).min();
+        let age_ms = since_ms.map_or(0, |since_ms| u64::try_from(now_ms - since_ms).unwrap_or(0));
+        metrics.set_approvals(waiting, age_ms);
         let partitions: BTreeSet<u32> = open.keys().copied().collect();
         for (partition, summary) in &open {
             metrics.set_in_doubt(*partition, summary.doubts);

@@ -30,6 +30,8 @@ pub struct Wanted {
     pub tool: Option<std::sync::Arc<str>>,
     /// Only those with a step in doubt, whatever their other steps do.
     pub in_doubt: bool,
+    /// Only those with a step that awaits approval, likewise.
+    pub awaiting_approval: bool,
 }
 
 /// Some of what was asked for, in order.
@@ -49,6 +51,9 @@ pub struct OpenSummary {
     /// When the oldest of each status was received.
     pub oldest_ms: [Option<i64>; STATUSES],
     pub doubts: u64,
+    pub approvals: u64,
+    /// Since when the first of these approvals is waited for.
+    pub approval_since_ms: Option<i64>,
 }
 
 /// The index. Its memory is bounded per conversation: one entry a turn that waits, runs or is in doubt, and the fold
@@ -61,9 +66,15 @@ struct Index {
     of: HashMap<ConversationId, Box<[OpenBrief]>>,
     by_status: [BTreeMap<OpenPlace, OpenBrief>; STATUSES],
     doubts: u64,
+    /// Turns with a step that awaits approval, by since when.
+    approvals: BTreeMap<(i64, OpenPlace), u32>,
 }
 
 impl Index {
+    fn approval(place: &OpenPlace, brief: &OpenBrief) -> Option<(i64, OpenPlace)> {
+        Some((brief.approval_since_ms?, place.clone()))
+    }
+
     fn place(conversation: &ConversationId, brief: &OpenBrief) -> OpenPlace {
         OpenPlace { received_ms: brief.received_ms, conversation: conversation.clone(), turn: brief.turn }
     }
@@ -80,11 +91,19 @@ impl OpenIndex {
             Some(_) => index.of.remove(conversation).unwrap_or_default(),
         };
         for brief in &known {
-            index.by_status[brief.status as usize].remove(&Index::place(conversation, brief));
+            let place = Index::place(conversation, brief);
+            if let Some(at) = Index::approval(&place, brief) {
+                index.approvals.remove(&at);
+            }
+            index.by_status[brief.status as usize].remove(&place);
             index.doubts -= u64::from(brief.doubts);
         }
         for brief in turns {
-            index.by_status[brief.status as usize].insert(Index::place(conversation, brief), *brief);
+            let place = Index::place(conversation, brief);
+            if let Some(at) = Index::approval(&place, brief) {
+                index.approvals.insert(at, brief.approvals);
+            }
+            index.by_status[brief.status as usize].insert(place, *brief);
             index.doubts += u64::from(brief.doubts);
         }
         if !turns.is_empty() {
@@ -94,7 +113,12 @@ impl OpenIndex {
 
     pub fn summary(&self) -> OpenSummary {
         let index = self.0.borrow();
-        let mut summary = OpenSummary { doubts: index.doubts, ..OpenSummary::default() };
+        let mut summary = OpenSummary {
+            doubts: index.doubts,
+            approvals: index.approvals.values().copied().map(u64::from).sum(),
+            approval_since_ms: index.approvals.first_key_value().map(|((since_ms, _), _)| *since_ms),
+            ..OpenSummary::default()
+        };
         for (i, turns) in index.by_status.iter().enumerate() {
             summary.turns[i] = turns.len() as u64;
             summary.oldest_ms[i] = turns.first_key_value().map(|(place, _)| place.received_ms);
@@ -128,7 +152,9 @@ impl OpenIndex {
             }
             found.up_to = Some(place.clone());
             let fits = wanted.tool.is_none() || brief.tools & bit != 0;
-            if fits && (brief.doubts > 0 || !wanted.in_doubt) {
+            let asked =
+                (brief.doubts > 0 || !wanted.in_doubt) && (brief.approvals > 0 || !wanted.awaiting_approval);
+            if fits && asked {
                 found.places.push(place.clone());
                 if found.places.len() == limit {
                     return found;
@@ -151,7 +177,15 @@ mod tests {
     }
 
     fn brief(turn: u32, received_ms: i64, status: OpenStatus) -> OpenBrief {
-        OpenBrief { turn, received_ms, status, doubts: 0, tools: tool_bit("echo") }
+        OpenBrief {
+            turn,
+            received_ms,
+            status,
+            doubts: 0,
+            approvals: 0,
+            approval_since_ms: None,
+            tools: tool_bit("echo"),
+        }
     }
 
     #[test]
@@ -188,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn doubts_are_counted_and_the_oldest_is_known() {
+    fn doubts_and_approvals_are_counted_and_the_oldest_is_known() {
         let index = OpenIndex::default();
         let doubt = |turn, doubts| OpenBrief { doubts, ..brief(turn, i64::from(turn), OpenStatus::InDoubt) };
         index.set(&id("a"), &[doubt(7, 2), doubt(8, 1)]);
@@ -196,6 +230,19 @@ mod tests {
         let at = OpenStatus::InDoubt as usize;
         let summary = index.summary();
         assert_eq!((summary.doubts, summary.turns[at], summary.oldest_ms[at]), (4, 3, Some(3)));
+        let waits = |since_ms, approvals| OpenBrief {
+            approvals,
+            approval_since_ms: Some(since_ms),
+            ..brief(9, 50, OpenStatus::Running)
+        };
+        index.set(&id("c"), &[waits(70, 2)]);
+        index.set(&id("d"), &[waits(60, 1)]);
+        let asked = Wanted { awaiting_approval: true, ..Wanted::default() };
+        assert_eq!(index.places(&asked, None, 9).places.len(), 2);
+        assert_eq!((index.summary().approvals, index.summary().approval_since_ms), (3, Some(60)));
+        index.set(&id("d"), &[]);
+        assert_eq!((index.summary().approvals, index.summary().approval_since_ms), (2, Some(70)));
+        index.set(&id("c"), &[]);
         index.set(&id("a"), &[doubt(8, 1)]);
         index.set(&id("b"), &[]);
         let summary = index.summary();

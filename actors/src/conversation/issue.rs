@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use actix::{Handler, Message};
 use callboard_domain::command::UserQuery;
 use callboard_domain::effect::{self, Effect, EffectKey};
-use callboard_domain::event::{Event, PlanFailed, PlanGenerated, TurnError};
+use callboard_domain::event::{Event, PlanGenerated};
 use callboard_domain::id::CommandId;
 use callboard_domain::plan::PlanReason;
 use callboard_domain::planted::{self, Defect};
@@ -111,6 +111,7 @@ impl Conversation {
                     results: effect::reports(&turn.versions),
                     down: self.host.shared.breakers.down(),
                     timeout_ms: left(*until_ms),
+                    tokens_left: self.state.tokens_left(),
                 };
                 self.ask_planner(request, key);
             }
@@ -183,6 +184,11 @@ impl Conversation {
 
     /// Asks for the first plan of a turn that is on its way into the log.
     pub(super) fn ask_first_plan(&mut self, command: &CommandId, query: &UserQuery) {
+        let budget = self.host.shared.ports.tools.token_budget(&query.agent);
+        let tokens_left = budget.map(|budget| budget.saturating_sub(self.state.tokens_used));
+        if tokens_left == Some(0) {
+            return;
+        }
         let limits = self.host.shared.ports.tools.turn_limits(&query.agent);
         let request = PlanRequest {
             conversation: self.state.conversation.clone(),
@@ -195,6 +201,7 @@ impl Conversation {
             results: Vec::new(),
             down: self.host.shared.breakers.down(),
             timeout_ms: limits.planning_timeout_ms,
+            tokens_left,
         };
         let key = EffectKey::first_plan(command);
         if !self.issued.holds(&key, self.host.shared.ports.clock.monotonic_ms()) {
@@ -276,8 +283,8 @@ impl Handler<Planned> for Conversation {
         let event = match message.answer {
             Some(Ok(plan)) => Event::PlanGenerated(plan),
             Some(Err(error)) => {
-                let error = TurnError::new("no_plan", error.to_string());
-                Event::PlanFailed(PlanFailed { error, missing_version: message.key.plan_version() })
+                let running = self.state.running().filter(|_| current);
+                effect::planless(running, message.key.plan_version().unwrap_or(1), &error.to_string())
             }
             None => {
                 self.ask_planner_again(message.key);

@@ -123,6 +123,7 @@ impl Conversation {
             history: effect::history(&self.state),
             not_after_ms: until_ms,
             reply_to: self.reply_to(),
+            tokens_left: self.state.tokens_left(),
         };
         shorten(&mut body);
         let request = Request::SynthesizeFinalAnswerRequested(body);

@@ -65,6 +65,7 @@ mod tests {
             history: (0..3).map(|_| exchange()).collect(),
             not_after_ms: 0,
             reply_to: ReplyTo { topic: "conversation-events".into(), partition: 0, key: "c".into() },
+            tokens_left: None,
         };
         shorten(&mut body);
         let written = serde_json::to_vec(&body).unwrap().len();

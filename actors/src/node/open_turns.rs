@@ -23,6 +23,8 @@ pub struct OpenFilter {
     pub tool: Option<Arc<str>>,
     /// Only those with a step in doubt, whatever their other steps do.
     pub in_doubt: bool,
+    /// Only those with a step that awaits approval, likewise.
+    pub awaiting_approval: bool,
 }
 
 /// A place between two open turns. Opaque to clients; stays meaningful whatever opens and closes.
@@ -98,8 +100,13 @@ impl Node {
         let now_ms = self.shared.now_ms();
         let limit = limit.clamp(1, OPEN_PAGE);
         let until_ms = filter.older_than_ms.map(|age_ms| now_ms.saturating_sub_unsigned(age_ms));
-        let wanted =
-            Wanted { status: filter.status, until_ms, tool: filter.tool.clone(), in_doubt: filter.in_doubt };
+        let wanted = Wanted {
+            status: filter.status,
+            until_ms,
+            tool: filter.tool.clone(),
+            in_doubt: filter.in_doubt,
+            awaiting_approval: filter.awaiting_approval,
+        };
         let after = after.map(|cursor| cursor.0);
         let partitions = 0..self.shared.ports.log.partitions();
         let ask = |partition: u32| {
@@ -132,6 +139,7 @@ impl Node {
             filter.status.is_none_or(|status| status == turn.status)
                 && filter.tool.as_ref().is_none_or(|tool| turn.tools.contains(tool))
                 && (!filter.in_doubt || !turn.in_doubt.is_empty())
+                && (!filter.awaiting_approval || !turn.awaiting_approval.is_empty())
         });
         Ok(OpenPage { turns: turns.collect(), next: next.map(OpenCursor), missing })
     }

@@ -24,6 +24,8 @@ pub(super) enum Family {
     OpenTurns,
     OldestOpenTurn,
     EffectsInDoubt,
+    ApprovalsWaiting,
+    OldestApproval,
     GroupLag,
     BreakerOpen,
 }
@@ -32,7 +34,7 @@ pub(super) enum Family {
 pub type Described = (&'static str, &'static str, MetricKind);
 
 impl Family {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 14] = [
         Self::Endings,
         Self::Ignored,
         Self::DeadLetters,
@@ -43,6 +45,8 @@ impl Family {
         Self::OpenTurns,
         Self::OldestOpenTurn,
         Self::EffectsInDoubt,
+        Self::ApprovalsWaiting,
+        Self::OldestApproval,
         Self::GroupLag,
         Self::BreakerOpen,
     ];
@@ -104,6 +108,15 @@ impl Family {
                 &["partition"],
                 Gauge,
                 "Unsafe effects whose outcome is unknown.",
+            ),
+            Self::ApprovalsWaiting => {
+                ("callboard_approvals_waiting", &[], Gauge, "Steps that wait for a person's approval.")
+            }
+            Self::OldestApproval => (
+                "callboard_approval_oldest_age_seconds",
+                &[],
+                Gauge,
+                "How long the first of them has been waiting.",
             ),
             Self::GroupLag => (
                 "callboard_group_lag",

@@ -94,6 +94,12 @@ impl Metrics {
         self.labelled.set(Family::EffectsInDoubt, [partition.to_string().into()], count as f64);
     }
 
+    /// Steps that wait for a person, and how long the first of them has.
+    pub fn set_approvals(&self, waiting: u64, oldest_age_ms: u64) {
+        self.labelled.set(Family::ApprovalsWaiting, [], waiting as f64);
+        self.labelled.set(Family::OldestApproval, [], oldest_age_ms as f64 / 1_000.0);
+    }
+
     /// Records of a partition that a group has not done.
     pub fn set_lag(&self, group: &str, partition: u32, records: u64) {
         let labels = [group.to_owned().into(), partition.to_string().into()];

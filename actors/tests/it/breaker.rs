@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use callboard_actors::Node;
-use callboard_domain::event::ToolError;
-use callboard_domain::plan::EffectClass;
+use callboard_domain::event::{ToolError, TurnLimits};
+use callboard_domain::plan::{EffectClass, PlanReason};
+use callboard_domain::view::{self, StepStatus};
 use callboard_ports::tool::Tool;
 use serde_json::Value;
 
@@ -26,7 +27,10 @@ fn a_breaker_opens_half_opens_and_closes() {
     for effect in [EffectClass::Pure, EffectClass::Unsafe] {
         story(move || async move {
             let deed = Deed::new("deed", effect);
-            let world = World::with(Cast { others: vec![deed.clone() as Arc<dyn Tool>], ..Cast::default() });
+            // One plan a turn: what it comes to is the breaker's doing alone.
+            let turn_limits = TurnLimits { max_rounds: 1, ..TurnLimits::default() };
+            let others = vec![deed.clone() as Arc<dyn Tool>];
+            let world = World::with(Cast { others, turn_limits, ..Cast::default() });
             let node = world.start();
             deed.plays(failing(6));
             // Three attempts fail, and two more: then it is open, and the next is answered without a call.
@@ -85,5 +89,39 @@ fn an_answer_of_the_service_is_no_failure_of_it() {
             assert_eq!(world.outcomes(&of), ["not_found"]);
         }
         assert_eq!(deed.begun(), 12);
+    });
+}
+
+/// The tool's failure is not the turn's: what is done stays done, the planner is told, and its next version is recorded.
+#[test]
+fn a_tool_that_is_not_called_makes_its_turn_plan_again() {
+    story(|| async {
+        let deed = Deed::new("deed", EffectClass::Pure);
+        let turn_limits = TurnLimits { max_rounds: 2, ..TurnLimits::default() };
+        let others = vec![deed.clone() as Arc<dyn Tool>];
+        let world = World::with(Cast { others, turn_limits, ..Cast::default() });
+        let node = world.start();
+        deed.plays(failing(6));
+        for of in ["c1", "c2"] {
+            world.say(of, "k1", "deed one").await;
+            world.ended(&node, of, "k1").await;
+        }
+        world.say("c3", "k1", "deed two;one").await;
+        let turn = world.ended(&node, "c3", "k1").await;
+        assert_eq!(turn.status, "failed", "this planner asks for it again, and has two rounds");
+        let of = crate::world::conversation("c3");
+        let plans = node.read(&of, |state| view::plans(state, 1, state.clock_ms)).await.unwrap();
+        let told: Vec<_> = plans
+            .iter()
+            .map(|plan| (plan.version, plan.reason, plan.steps.iter().map(|s| s.status).collect::<Vec<_>>()))
+            .collect();
+        let statuses = vec![StepStatus::Failed, StepStatus::Done];
+        assert_eq!(
+            told[..1],
+            [(1, Some(PlanReason::First), statuses)],
+            "the breaker was open when it was planned for the first time"
+        );
+        assert_eq!((told.len(), told[1].1), (2, Some(PlanReason::Failure)));
+        world.audit("c3");
     });
 }

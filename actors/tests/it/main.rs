@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod abandoned;
+mod approvals;
 mod arbiters;
 mod breaker;
 mod cancel;

@@ -72,6 +72,7 @@ pub struct Cast {
     pub synthesis_gate: Option<Gate>,
     pub turn_limits: TurnLimits,
     pub limits: Limits,
+    pub token_budget: Option<u64>,
     /// Other tools, by the first word of what they are asked.
     pub others: Vec<Arc<dyn Tool>>,
 }
@@ -84,6 +85,7 @@ impl Default for Cast {
             synthesis_gate: None,
             turn_limits: TurnLimits::default(),
             limits: Limits { flush_every: Duration::from_millis(50), ..Limits::default() },
+            token_budget: None,
             others: Vec::new(),
         }
     }
@@ -138,8 +140,11 @@ impl World {
         let (tool, slow_gate) = (Arc::new(cast.tool), Gate::closed());
         let slow = Arc::new(ScriptedTool::echo("slow").held_at(&slow_gate));
         let both = [tool.clone() as Arc<dyn Tool>, slow.clone() as Arc<dyn Tool>];
-        let tools =
-            Arc::new(FakeTools::new(both.into_iter().chain(cast.others)).with_limits(cast.turn_limits));
+        let mut tools = FakeTools::new(both.into_iter().chain(cast.others)).with_limits(cast.turn_limits);
+        if let Some(tokens) = cast.token_budget {
+            tools = tools.with_token_budget(tokens);
+        }
+        let tools = Arc::new(tools);
         let of = tools.clone();
         let mut planner = ScriptedPlanner::new(move |request| Ok(plan(&request, &*of)));
         if let Some(gate) = &cast.planner_gate {

@@ -32,6 +32,7 @@ fn question() -> Event {
         metadata: None,
         body_hash: 7,
         limits: TurnLimits::default(),
+        token_budget: None,
     })
 }
 
@@ -61,6 +62,7 @@ fn plan() -> Event {
         then: Then::Answer,
         guidance: None,
         models: None,
+        approvals: Vec::new(),
     })
 }
 

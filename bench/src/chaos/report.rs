@@ -43,7 +43,7 @@ pub struct Report {
     pub exits: BTreeMap<String, u32>,
     /// Of those, the ones that no promise allows for.
     pub unexpected_exits: Vec<String>,
-    /// Steps that the harness settled, by what the counter said.
+    /// Steps that the harness settled, by what the counter said, and those that it approved.
     pub settled: BTreeMap<String, usize>,
     pub costs: BTreeMap<String, Cost>,
     /// What clients met on their way.

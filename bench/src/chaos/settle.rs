@@ -1,4 +1,5 @@
-//! Settles what stays in doubt, as a person would: asks the outside world what really happened and says so.
+//! Settles what stays in doubt, as a person would: asks the outside world what really happened and says so. And lets in what
+//! waits for approval.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +35,7 @@ impl Settler {
     pub async fn run(&self, load: &Load) {
         loop {
             tokio::time::sleep(ROUND).await;
+            self.approve().await;
             for conversation in load.book.waiting_since(now_ms() - SUSPICIOUS_MS).iter().take(ROUND_SIZE) {
                 self.look_at(conversation).await;
             }
@@ -47,6 +49,37 @@ impl Settler {
             *counts.entry(outcome.clone()).or_default() += 1;
         }
         counts
+    }
+
+    /// Says yes to whatever waits for a person, for ever.
+    pub async fn approve_all(&self) {
+        loop {
+            tokio::time::sleep(ROUND).await;
+            self.approve().await;
+        }
+    }
+
+    /// Says yes to whatever waits for a person now.
+    async fn approve(&self) {
+        /// There are two processes that answer questions, at most.
+        const SERVERS: usize = 2;
+        for server in 0..SERVERS {
+            let url = self.targets.at(server);
+            let Some(page) = self.get_at(&url, "/v1/approvals?limit=200").await else { continue };
+            for waiting in page["approvals"].as_array().map(Vec::as_slice).unwrap_or_default() {
+                let name = |field: &str| waiting[field].as_str().unwrap_or_default().to_owned();
+                let (conversation, effect) = (name("conversation_id"), name("effect_id"));
+                let request = self
+                    .http
+                    .post(format!("{url}/v1/conversations/{conversation}/approvals/{effect}"))
+                    .header("content-type", "application/json")
+                    .body(json!({ "decision": "approve", "by": "chaos" }).to_string());
+                if request.send().await.is_ok_and(|answer| answer.status().is_success()) {
+                    let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+                    settled.insert(format!("approval of {effect}"), "approved".to_owned());
+                }
+            }
+        }
     }
 
     /// Settles the steps in doubt of a conversation's running turn.
@@ -94,7 +127,11 @@ impl Settler {
     }
 
     async fn get(&self, path: &str) -> Option<Value> {
-        let answer = self.http.get(format!("{}{path}", self.targets.at(0))).send().await.ok()?;
+        self.get_at(&self.targets.at(0), path).await
+    }
+
+    async fn get_at(&self, url: &str, path: &str) -> Option<Value> {
+        let answer = self.http.get(format!("{url}{path}")).send().await.ok()?;
         if answer.status().is_success() { answer.json().await.ok() } else { None }
     }
 }

@@ -1,5 +1,6 @@
 //! The named invariants as pure functions over what the topics hold: shared by simulation, chaos and `verify`.
 
+mod approvals;
 mod promises;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use crate::conversation::{Applied, Recorded, State, apply};
 use crate::event::{Event, Outcome};
 use crate::id::{CommandId, ConversationId, EffectId};
 use crate::wire::Readable;
+use approvals::Unapproved;
 
 /// A broken promise, with where it was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,7 +55,7 @@ impl Report {
 }
 
 /// Audits all records of one conversation, in log order: G2 (one terminal event in effect), G4 (a result
-/// counts once), G5 (offsets ascend), and that every turn has ended where `drained` says that it must.
+/// counts once), G5 (offsets ascend), that nothing is run before its approval, and that every turn has ended where `drained` says that it must.
 #[must_use]
 pub fn conversation(id: &ConversationId, records: &[Recorded], drained: bool) -> Report {
     let mut state = State::new(id.clone());
@@ -62,6 +64,7 @@ pub fn conversation(id: &ConversationId, records: &[Recorded], drained: bool) ->
     let mut accepted: BTreeSet<CommandId> = BTreeSet::new();
     let mut counted: BTreeMap<EffectId, u32> = BTreeMap::new();
     let mut worked: BTreeSet<(EffectId, u32)> = BTreeSet::new();
+    let mut unapproved = Unapproved::default();
     let violate = |invariant, detail: String| Violation { invariant, conversation: id.clone(), detail };
     let mut last_offset = None;
     for record in records {
@@ -75,6 +78,7 @@ pub fn conversation(id: &ConversationId, records: &[Recorded], drained: bool) ->
         let applied = apply(&mut state, record);
         report.ignored += u32::from(applied != Applied::Changed);
         let (Readable::Event(event), Some(command)) = (&record.body, &record.command) else { continue };
+        report.violations.extend(unapproved.hears(id, command, event, applied));
         if let Event::ToolInvocationResulted(body) = event {
             let effect = EffectId {
                 conversation: id.clone(),

@@ -6,18 +6,19 @@
 //! | UserHistoryReset | forget the context, cancel what is open | UserHistoryReset |
 //! | PlanCancelRequested | end the named turn | PlanCancelled or CommandRefused |
 //! | InvocationSettleRequested | say what came of a step in doubt | InvocationSettled or CommandRefused |
+//! | ApprovalGiven | let a step in, as planned or with other arguments, or turn it away | ApprovalRecorded or CommandRefused |
 //! | RetryNowRequested | end a step's back-off | RetryAdvanced or CommandRefused |
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Settlement;
+use crate::event::{Approval, Settlement};
 use crate::id::{CommandId, EffectId, fnv1a};
 use crate::json::RawJson;
 use crate::limits::{
-    MAX_AGENT_BYTES, MAX_ERROR_BYTES, MAX_MESSAGE_BYTES, MAX_METADATA_BYTES, MAX_PRINCIPAL_BYTES,
-    MAX_RESULT_BYTES, MAX_WRITTEN_MESSAGE_BYTES,
+    MAX_AGENT_BYTES, MAX_ARGUMENTS_BYTES, MAX_ERROR_BYTES, MAX_MESSAGE_BYTES, MAX_METADATA_BYTES,
+    MAX_PRINCIPAL_BYTES, MAX_RESULT_BYTES, MAX_WRITTEN_MESSAGE_BYTES,
 };
 
 /// A user's question. Only `message` is required, so that a foreign client can write it by hand.
@@ -157,6 +158,43 @@ impl InvocationSettleRequest {
     }
 }
 
+/// A person's word on a step that waits for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalDecision {
+    pub effect_id: EffectId,
+    pub decision: Approval,
+    /// Whose word it is.
+    pub by: Arc<str>,
+    #[serde(default)]
+    pub reason: Option<Arc<str>>,
+}
+
+impl ApprovalDecision {
+    /// The first rule that it breaks, whatever it is about.
+    #[must_use]
+    pub fn problem(&self) -> Option<QueryProblem> {
+        let problem = |field, message| Some(QueryProblem { field, message });
+        if self.by.trim().is_empty() {
+            return problem("by", "it is empty; say who decides".into());
+        }
+        if let Some(message) = beyond(self.by.len(), MAX_PRINCIPAL_BYTES) {
+            return problem("by", message);
+        }
+        if let Some(message) = beyond(self.reason.as_ref().map_or(0, |reason| reason.len()), MAX_ERROR_BYTES)
+        {
+            return problem("reason", message);
+        }
+        let Approval::ApprovedWith(arguments) = &self.decision else { return None };
+        if !arguments.as_str().starts_with('{') {
+            return problem("arguments", "they are no JSON object".into());
+        }
+        beyond(arguments.len_bytes(), MAX_ARGUMENTS_BYTES)
+            .map(|message| QueryProblem { field: "arguments", message })
+    }
+}
+
 /// Ends the back-off of a step, so that its next attempt starts now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -174,6 +212,7 @@ pub enum Command {
     UserHistoryReset(HistoryReset),
     PlanCancelRequested(PlanCancelRequest),
     InvocationSettleRequested(InvocationSettleRequest),
+    ApprovalGiven(ApprovalDecision),
     RetryNowRequested(RetryNowRequest),
 }
 
@@ -186,6 +225,7 @@ impl Command {
             Self::UserHistoryReset(_) => "UserHistoryReset",
             Self::PlanCancelRequested(_) => "PlanCancelRequested",
             Self::InvocationSettleRequested(_) => "InvocationSettleRequested",
+            Self::ApprovalGiven(_) => "ApprovalGiven",
             Self::RetryNowRequested(_) => "RetryNowRequested",
         }
     }

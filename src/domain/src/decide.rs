@@ -1,15 +1,17 @@
 //! `decide`: a command becomes the one event that it yields. Refusals are events too.
 
 use crate::command::{
-    Asked, Command, InvocationSettleRequest, PlanCancelRequest, RetryNowRequest, UserQuery,
+    ApprovalDecision, Asked, Command, InvocationSettleRequest, PlanCancelRequest, RetryNowRequest, UserQuery,
 };
-use crate::conversation::{State, Step, StepState, TurnStatus};
+use crate::conversation::{Phase, State, Step, StepState, TurnStatus};
 use crate::event::{
-    CommandRefused, Event, InvocationSettled, PlanCancelled, RetryAdvanced, UserHistoryReset,
-    UserQueryReceived,
+    Approval, ApprovalRecorded, CommandRefused, Event, InvocationSettled, PlanCancelled, RetryAdvanced,
+    UserHistoryReset, UserQueryReceived,
 };
 use crate::id::{CommandId, EffectId};
-use crate::plan::Toolbox;
+use crate::json::RawJson;
+use crate::plan::reference::referenced_steps;
+use crate::plan::{ToolRefusal, Toolbox};
 use crate::planted::{self, Defect};
 use crate::time::Millis;
 
@@ -40,6 +42,10 @@ pub fn decide(state: &State, asked: &Asked, toolbox: &dyn Toolbox, now_ms: Milli
         },
         Command::InvocationSettleRequested(request) => match settle(state, request, &asked.id) {
             Ok(event) => Decision::Append { command: request.effect_id.command.clone(), event },
+            Err(refused) => own(Event::CommandRefused(refused)),
+        },
+        Command::ApprovalGiven(given) => match approve(state, given, &asked.id, toolbox, now_ms) {
+            Ok(event) => Decision::Append { command: given.effect_id.command.clone(), event },
             Err(refused) => own(Event::CommandRefused(refused)),
         },
         Command::RetryNowRequested(request) => match retry_now(state, request, &asked.id, now_ms) {
@@ -87,6 +93,70 @@ fn settle(
     }))
 }
 
+fn approve(
+    state: &State,
+    given: &ApprovalDecision,
+    own: &CommandId,
+    toolbox: &dyn Toolbox,
+    now_ms: Millis,
+) -> Result<Event, CommandRefused> {
+    const ASKED: &str = "ApprovalGiven";
+    let effect = &given.effect_id;
+    let refused = |code: &str, message: String| CommandRefused {
+        command_type: ASKED.into(),
+        code: code.into(),
+        message: message.into(),
+    };
+    let step = step_of(state, effect, ASKED)?;
+    let running = state.running().filter(|turn| turn.command == effect.command);
+    let StepState::AwaitingApproval(awaited) = step.state else {
+        let words = format!("{effect} does not await approval: it is {}", step.state.word());
+        return Err(refused("not_awaiting_approval", words));
+    };
+    if running.is_none_or(|turn| turn.phase != Phase::Acting) {
+        let words = format!("{effect} awaits no approval any more: its turn has ended, or is about to");
+        return Err(refused("not_awaiting_approval", words));
+    }
+    if now_ms.max(state.clock_ms) >= awaited.until_ms() {
+        let words = format!("{effect} awaits no approval any more: {} ms have passed", awaited.timeout_ms);
+        return Err(refused("not_awaiting_approval", words));
+    }
+    if let Approval::ApprovedWith(arguments) = &given.decision {
+        check_approved(&step.plan.tool, arguments, toolbox)
+            .map_err(|(code, message)| refused(code, message))?;
+    }
+    Ok(Event::ApprovalRecorded(ApprovalRecorded {
+        version: effect.version,
+        step: effect.step.clone(),
+        decision: given.decision.clone(),
+        by: given.by.clone(),
+        reason: given.reason.clone(),
+        approval_command: Some(own.clone()),
+    }))
+}
+
+/// Whether a step of `tool` may run with arguments that a person wrote: they are taken as they are.
+///
+/// # Errors
+/// The refusal's code, and a sentence with what is wrong.
+pub fn check_approved(
+    tool: &str,
+    arguments: &RawJson,
+    toolbox: &dyn Toolbox,
+) -> Result<(), (&'static str, String)> {
+    if let Some(step) = referenced_steps(arguments).first() {
+        let words = format!("approved arguments are taken as they are: ${{{step}}} would refer to nothing");
+        return Err(("invalid_arguments", words));
+    }
+    toolbox.check(tool, arguments).map(|_| ()).map_err(|refusal| {
+        let code = match refusal {
+            ToolRefusal::Unknown { .. } => "unknown_tool",
+            ToolRefusal::Arguments { .. } => "invalid_arguments",
+        };
+        (code, refusal.to_string())
+    })
+}
+
 fn retry_now(
     state: &State,
     request: &RetryNowRequest,
@@ -121,6 +191,7 @@ fn accept(query: &UserQuery, toolbox: &dyn Toolbox) -> UserQueryReceived {
         metadata: query.metadata.clone(),
         body_hash: query.body_hash(),
         limits: toolbox.turn_limits(&query.agent),
+        token_budget: toolbox.token_budget(&query.agent),
     }
 }
 

@@ -5,7 +5,9 @@
 
 use crate::conversation::{Phase, PlanVersion, State, Step, StepState, Turn};
 use crate::effect::Effect;
-use crate::event::{DeadlineExpired, Event, PlanCancelled, PlanFailed, ToolInvocationInDoubt, TurnError};
+use crate::event::{
+    ApprovalRequested, DeadlineExpired, Event, PlanCancelled, PlanFailed, ToolInvocationInDoubt, TurnError,
+};
 use crate::id::CommandId;
 use crate::plan::EffectClass;
 use crate::time::Millis;
@@ -40,7 +42,7 @@ pub fn due(state: &State, now_ms: Millis) -> Due {
                 let event = Event::PlanCancelled(PlanCancelled { by: None, reason, cancel_command: None });
                 due.effects.push(Effect::Append { command: turn.command.clone(), event });
             }
-            _ if i == 0 => run(&mut due, turn, now_ms),
+            _ if i == 0 => run(&mut due, state, turn, now_ms),
             _ => {}
         }
     }
@@ -101,10 +103,9 @@ fn fail(due: &mut Due, turn: &Turn, error: TurnError, missing_version: Option<u3
 const PLANNING_TIMEOUT: &str = "planning_timeout";
 
 /// A phase's end: its own timeout or the turn's, whichever comes first, with the code to fail with.
-fn deadline(turn: &Turn) -> (Millis, &'static str, u64) {
-    let started = turn.started_ms.unwrap_or(turn.received_ms);
+fn deadline(turn: &Turn, now_ms: Millis) -> (Millis, &'static str, u64) {
     let whole = turn.limits.turn_timeout_ms;
-    let turn_ends = started.saturating_add_unsigned(whole);
+    let turn_ends = turn.deadline_ms(now_ms);
     let phase = match turn.phase {
         Phase::Planning(_) => Some((turn.limits.planning_timeout_ms, PLANNING_TIMEOUT)),
         Phase::Synthesizing => Some((turn.limits.synthesis_timeout_ms, "synthesis_timeout")),
@@ -116,17 +117,25 @@ fn deadline(turn: &Turn) -> (Millis, &'static str, u64) {
     }
 }
 
-fn run(due: &mut Due, turn: &Turn, now_ms: Millis) {
-    let (until_ms, code, ms) = deadline(turn);
+fn run(due: &mut Due, state: &State, turn: &Turn, now_ms: Millis) {
+    let (until_ms, code, ms) = deadline(turn, now_ms);
     if now_ms >= until_ms {
         let missing_version = (code == PLANNING_TIMEOUT).then(|| turn.version() + 1);
         let words = format!("the turn's {code} of {ms} ms has passed");
         fail(due, turn, TurnError::new(code, words), missing_version);
         return;
     }
-    due.wake(until_ms);
+    // A clock that stands still has no alarm: the step that it waits for has one.
+    if turn.waiting_since_ms.is_none() {
+        due.wake(until_ms);
+    }
     let command = turn.command.clone();
     match (&turn.phase, turn.plan()) {
+        (Phase::Planning(_), _) if state.tokens_left() == Some(0) => {
+            let (used, budget) = (state.tokens_used, state.token_budget.unwrap_or(0));
+            let words = format!("this conversation has used {used} tokens; its budget is {budget}");
+            fail(due, turn, TurnError::new("token_budget", words), None);
+        }
         (Phase::Planning(reason), _) => {
             due.effects.push(Effect::AskPlanner {
                 command,
@@ -144,25 +153,55 @@ fn run(due: &mut Due, turn: &Turn, now_ms: Millis) {
 }
 
 fn act(due: &mut Due, turn: &Turn, plan: &PlanVersion, now_ms: Millis, turn_until_ms: Millis) {
-    for step in plan.steps.iter().filter(|step| step.state == StepState::Ready) {
-        let until_ms = step.deadline_ms();
-        if now_ms >= until_ms {
-            due.effects.push(expire(turn, plan, step));
-            continue;
+    for step in &plan.steps {
+        match step.state {
+            StepState::Ready if step.plan.policy.needs_approval => {
+                due.effects.push(ask_for_approval(turn, plan, step));
+            }
+            StepState::Ready => run_step(due, turn, plan, step, now_ms, turn_until_ms),
+            StepState::AwaitingApproval(awaited) if now_ms >= awaited.until_ms() => {
+                due.effects.push(expired(turn, plan, step));
+            }
+            StepState::AwaitingApproval(awaited) => due.wake(awaited.until_ms()),
+            _ => {}
         }
-        due.wake(until_ms);
-        if now_ms < step.not_before_ms {
-            due.wake(step.not_before_ms);
-            continue;
-        }
-        due.effects.push(Effect::Invoke {
-            command: turn.command.clone(),
-            version: plan.version,
-            step: step.plan.id.clone(),
-            attempt: step.attempt,
-            until_ms: until_ms.min(turn_until_ms),
-        });
     }
+}
+
+fn ask_for_approval(turn: &Turn, plan: &PlanVersion, step: &Step) -> Effect {
+    let event = Event::ApprovalRequested(ApprovalRequested {
+        version: plan.version,
+        step: step.plan.id.clone(),
+        timeout_ms: step.approval_timeout_ms,
+    });
+    Effect::Append { command: turn.command.clone(), event }
+}
+
+fn run_step(
+    due: &mut Due,
+    turn: &Turn,
+    plan: &PlanVersion,
+    step: &Step,
+    now_ms: Millis,
+    turn_until_ms: Millis,
+) {
+    let until_ms = step.deadline_ms();
+    if now_ms >= until_ms {
+        due.effects.push(expire(turn, plan, step));
+        return;
+    }
+    due.wake(until_ms);
+    if now_ms < step.not_before_ms {
+        due.wake(step.not_before_ms);
+        return;
+    }
+    due.effects.push(Effect::Invoke {
+        command: turn.command.clone(),
+        version: plan.version,
+        step: step.plan.id.clone(),
+        attempt: step.attempt,
+        until_ms: until_ms.min(turn_until_ms),
+    });
 }
 
 fn expire(turn: &Turn, plan: &PlanVersion, step: &Step) -> Effect {
@@ -170,6 +209,11 @@ fn expire(turn: &Turn, plan: &PlanVersion, step: &Step) -> Effect {
     if step.plan.policy.effect == EffectClass::Unsafe && step.may_run(step.deadline_ms()) {
         return doubt(&turn.command, plan.version, step);
     }
+    expired(turn, plan, step)
+}
+
+/// The attempt's deadline has passed, or with attempt 0 the approval's.
+fn expired(turn: &Turn, plan: &PlanVersion, step: &Step) -> Effect {
     let event = Event::DeadlineExpired(DeadlineExpired {
         version: plan.version,
         step: step.plan.id.clone(),

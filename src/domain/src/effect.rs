@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use crate::conversation::{ClosedTurn, PlanVersion, State, Step, StepState, Turn};
-use crate::event::{Event, Outcome};
+use crate::conversation::{ClosedTurn, Phase, PlanVersion, State, Step, StepState, Turn};
+use crate::event::{Author, Event, Outcome, PlanFailed, PlanGenerated, TurnError, clip};
 use crate::id::{CommandId, EffectId, StepId};
 use crate::json::RawJson;
 use crate::limits::MAX_HISTORY_BYTES;
-use crate::plan::{EffectClass, PlanReason};
+use crate::plan::{EffectClass, PlanReason, Then};
 use crate::request::{Exchange, StepReport};
 use crate::time::Millis;
 
@@ -73,6 +73,9 @@ impl Effect {
             Self::Append { command, event } => match event {
                 Event::DeadlineExpired(body) => {
                     key(event.name(), command, body.version, Some(body.step.clone()), body.attempt)
+                }
+                Event::ApprovalRequested(body) => {
+                    key(event.name(), command, body.version, Some(body.step.clone()), 0)
                 }
                 Event::ToolInvocationInDoubt(body) => {
                     key(event.name(), command, body.version, Some(body.step.clone()), body.attempt)
@@ -151,6 +154,39 @@ pub fn reports(versions: &[PlanVersion]) -> Vec<StepReport> {
         StepReport { version, id, tool, arguments, outcome }
     };
     versions.iter().flat_map(|plan| plan.steps.iter().map(move |step| of(plan.version, step))).collect()
+}
+
+/// What is recorded where no planner had plan `version`. Finished results are kept, and answered from: a version without
+/// steps says so. Without any the turn fails, unless the plan came after all and is first in the log.
+#[must_use]
+pub fn planless(turn: Option<&Turn>, version: u32, why: &str) -> Event {
+    let done = |plan: &PlanVersion| plan.steps.iter().any(|step| matches!(step.state, StepState::Done(_)));
+    match turn.map(|turn| (&turn.phase, turn)) {
+        Some((Phase::Planning(reason), turn))
+            if turn.version() + 1 == version && turn.versions.iter().any(done) =>
+        {
+            let words = format!("There is no further plan ({why}): answer from the results that there are.");
+            Event::PlanGenerated(PlanGenerated {
+                version,
+                reason: *reason,
+                planner: Author {
+                    provider: "none".into(),
+                    model: None,
+                    input_tokens: None,
+                    output_tokens: None,
+                },
+                steps: Vec::new(),
+                then: Then::Answer,
+                guidance: Some(Arc::from(clip(&words))),
+                models: None,
+                approvals: Vec::new(),
+            })
+        }
+        _ => {
+            let error = TurnError::new("no_plan", why);
+            Event::PlanFailed(PlanFailed { error, missing_version: Some(version) })
+        }
+    }
 }
 
 /// Earlier exchanges for planner and synthesizer: the newest that fit [`MAX_HISTORY_BYTES`], oldest first,

@@ -2,6 +2,11 @@
 //!
 //! Payload types are written explicitly (no skipped fields, no untagged or internally tagged enums), because
 //! the same types live inside snapshots in a compact binary form. Their wire form is pinned by golden files.
+//!
+//! `model` holds what plans and answers say of the models behind them, `approval` what is said about approvals.
+
+mod approval;
+mod model;
 
 use std::sync::Arc;
 
@@ -11,6 +16,9 @@ use crate::id::{CommandId, StepId};
 use crate::json::RawJson;
 use crate::limits::MAX_ERROR_BYTES;
 use crate::plan::{PlanReason, PlannedStep, Then};
+
+pub use approval::{Approval, ApprovalRecorded, ApprovalRequested, ApprovalTimeout};
+pub use model::{Author, FailedCall, ModelCalls};
 
 /// The limits of one turn, fixed when it is accepted: the fold never reads configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,47 +55,9 @@ pub struct UserQueryReceived {
     #[cfg_attr(feature = "schema", schemars(with = "String", regex(pattern = "^[0-9a-f]{16}$")))]
     pub body_hash: u64,
     pub limits: TurnLimits,
-}
-
-/// Who produced a plan or an answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Author {
-    /// `builtin`, `ollama`, `openai`.
-    pub provider: Arc<str>,
-    pub model: Option<Arc<str>>,
-    /// Tokens read and written, where the provider says so.
-    pub input_tokens: Option<u64>,
-    pub output_tokens: Option<u64>,
-}
-
-/// A provider that was asked before the one that delivered, and why it did not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct FailedCall {
-    pub provider: Arc<str>,
-    pub model: Option<Arc<str>>,
-    /// `unavailable`, `timeout`, `bad_response`, `plan_refused`, `refused`, `breaker_open`, `busy`, `rate_limited`.
-    pub kind: Arc<str>,
-    pub latency_ms: u64,
-}
-
-/// What a plan or an answer cost, all calls to models together. Absent where no model was asked.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct ModelCalls {
-    /// SHA-256 of the prompt's files and the agent's instructions, as hex digits.
-    pub prompt_hash: Option<Arc<str>>,
-    /// Calls that were answered, repairs included.
-    pub calls: u32,
-    pub latency_ms: u64,
-    /// Of all calls, the failed ones included as far as their tokens are known.
-    pub input_tokens: u64,
-    pub output_tokens: u64,
-    /// Billionths of a US dollar by the price table of the configuration; null where it names no price.
-    pub cost_nano_usd: Option<u64>,
-    /// At most [`MAX_FAILED_CALLS`](crate::limits::MAX_FAILED_CALLS), in the order in which they were asked.
-    pub failed: Vec<FailedCall>,
+    /// Tokens that the conversation may use, all its turns together. Absent: as many as it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_budget: Option<u64>,
 }
 
 /// A plan version came to be. Build one with [`plan::validate`](crate::plan::validate).
@@ -104,6 +74,17 @@ pub struct PlanGenerated {
     pub guidance: Option<Arc<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Box<ModelCalls>>,
+    /// Of the steps that need approval. Absent for a step: a week.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<ApprovalTimeout>,
+}
+
+impl PlanGenerated {
+    /// Tokens that it cost.
+    #[must_use]
+    pub fn tokens(&self) -> u64 {
+        model::tokens(&self.planner, self.models.as_deref())
+    }
 }
 
 /// Why an invocation failed; `kind` is a stable code.
@@ -112,7 +93,7 @@ pub struct PlanGenerated {
 pub struct ToolError {
     /// `timeout`, `unavailable`, `invalid_arguments`, `not_found`, `refused`, `result_too_large`, `no_worker`,
     /// `cancelled`, `panicked`, `unresolved_reference`, `internal`, `bad_response`, `unknown_tool`, `expired`,
-    /// `breaker_open`, `poison`, `claim_missed`, `not_done`, `too_many_doubts`. A tool alone says `in_doubt`
+    /// `breaker_open`, `poison`, `claim_missed`, `not_done`, `too_many_doubts`, `rejected`, `approval_timeout`. A tool alone says `in_doubt`
     /// (it cannot tell whether it took effect): workers turn that into ToolInvocationInDoubt.
     pub kind: Arc<str>,
     pub message: Arc<str>,
@@ -149,7 +130,7 @@ impl ToolError {
 const IN_DOUBT: &str = "in_doubt";
 
 /// Cuts an error's words at a character boundary so that they fit their bound.
-fn clip(text: &str) -> &str {
+pub(crate) fn clip(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_ERROR_BYTES)]
 }
 
@@ -220,38 +201,7 @@ pub struct RetryAdvanced {
     pub retry_command: Option<CommandId>,
 }
 
-/// A step waits for a person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct ApprovalRequested {
-    pub version: u32,
-    pub step: StepId,
-    pub timeout_ms: u64,
-}
-
-/// A person's word on a step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Approval {
-    Approved,
-    ApprovedWith(RawJson),
-    Rejected,
-}
-
-/// An approval was given or refused.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct ApprovalRecorded {
-    pub version: u32,
-    pub step: StepId,
-    pub decision: Approval,
-    pub by: Arc<str>,
-    pub reason: Option<Arc<str>>,
-    pub approval_command: Option<CommandId>,
-}
-
-/// A step's deadline passed without a result.
+/// A step's deadline passed without a result, or, with attempt 0, without its approval.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeadlineExpired {
@@ -264,7 +214,8 @@ pub struct DeadlineExpired {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TurnError {
-    /// `planning_timeout`, `synthesis_timeout`, `turn_timeout`, `step_failed`, `queue_full`, `no_plan`, `plan_too_large`.
+    /// `planning_timeout`, `synthesis_timeout`, `turn_timeout`, `step_failed`, `queue_full`, `no_plan`, `plan_too_large`,
+    /// `too_many_doubts`, `token_budget`.
     pub code: Arc<str>,
     pub message: Arc<str>,
 }
@@ -328,6 +279,14 @@ pub struct FinalAnswerSynthesized {
     pub models: Option<Box<ModelCalls>>,
 }
 
+impl FinalAnswerSynthesized {
+    /// Tokens that it cost.
+    #[must_use]
+    pub fn tokens(&self) -> u64 {
+        model::tokens(&self.synthesizer, self.models.as_deref())
+    }
+}
+
 /// The context was cleared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -340,7 +299,8 @@ pub struct UserHistoryReset {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CommandRefused {
     pub command_type: Arc<str>,
-    /// `turn_not_open`, `unknown_turn`, `unknown_effect`, `not_in_doubt`, `not_in_backoff`.
+    /// `turn_not_open`, `unknown_turn`, `unknown_effect`, `not_in_doubt`, `not_in_backoff`, `not_awaiting_approval`,
+    /// `unknown_tool`, `invalid_arguments`.
     pub code: Arc<str>,
     pub message: Arc<str>,
 }

@@ -51,5 +51,10 @@ pub const MAX_DOUBTS: usize = 64;
 /// that many effects may not be started any more (`not_after`), so forgetting it runs nothing twice.
 pub const MAX_LEDGER_EFFECTS: usize = 100_000;
 
+/// How long an approval is waited for where nothing else is said: people have week-ends and days off.
+pub const DEFAULT_APPROVAL_TIMEOUT_MS: u64 = 7 * 86_400_000;
+/// The longest: every open turn ends some day, by itself.
+pub const MAX_APPROVAL_TIMEOUT_MS: u64 = 365 * 86_400_000;
+
 /// Providers that were asked in vain, as a plan or an answer names them: three providers, each tried twice, and some room.
 pub const MAX_FAILED_CALLS: usize = 8;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::conversation::{Phase, PlanVersion, State, Step, StepState, Turn};
+use crate::conversation::{Awaited, Phase, PlanVersion, State, Step, StepState, Turn};
 use crate::id::{CommandId, ConversationId, EffectId, fnv1a};
 use crate::time::{Millis, rfc3339};
 
@@ -71,6 +71,7 @@ pub struct OpenTurn {
     pub tools: Vec<Arc<str>>,
     pub in_doubt: Vec<EffectId>,
     pub backing_off: Vec<EffectId>,
+    pub awaiting_approval: Vec<EffectId>,
 }
 
 /// What of `state` is open at `now_ms`, oldest turn first.
@@ -93,7 +94,8 @@ pub fn open_turns(state: &State, now_ms: Millis) -> Vec<OpenTurn> {
     for turn in &state.open {
         let about = About { state, command: &turn.command, plan: turn.plan(), now_ms };
         let open = about.open(turn.number, &turn.agent, turn.received_ms);
-        out.push(OpenTurn { status: status(turn, now_ms), ..open });
+        let awaiting_approval = approvals(turn).map(|(step, _)| about.effect(step)).collect();
+        out.push(OpenTurn { status: status(turn, now_ms), awaiting_approval, ..open });
     }
     out
 }
@@ -106,6 +108,10 @@ pub struct OpenBrief {
     pub status: OpenStatus,
     /// Steps in doubt.
     pub doubts: u32,
+    /// Steps that await approval, whatever the others do.
+    pub approvals: u32,
+    /// Since when the first of them does.
+    pub approval_since_ms: Option<Millis>,
     /// Bits of the tools whose steps have not ended ([`tool_bit`]).
     pub tools: u64,
 }
@@ -126,6 +132,8 @@ pub fn briefs(state: &State, now_ms: Millis) -> Vec<OpenBrief> {
         received_ms,
         status,
         doubts: plan.map_or(0, |plan| plan.doubts().count() as u32),
+        approvals: 0,
+        approval_since_ms: None,
         tools: unended(plan).fold(0, |bits, step| bits | tool_bit(&step.plan.tool)),
     };
     if state.loose > 0 {
@@ -137,9 +145,19 @@ pub fn briefs(state: &State, now_ms: Millis) -> Vec<OpenBrief> {
         }
     }
     for turn in &state.open {
-        out.push(brief(turn.number, turn.received_ms, status(turn, now_ms), turn.plan()));
+        let of_turn = brief(turn.number, turn.received_ms, status(turn, now_ms), turn.plan());
+        let since = approvals(turn).map(|(_, awaited)| awaited.since_ms);
+        let (count, first) =
+            since.fold((0, None), |(n, first), at| (n + 1, first.into_iter().chain([at]).min()));
+        out.push(OpenBrief { approvals: count, approval_since_ms: first, ..of_turn });
     }
     out
+}
+
+/// What a turn asks people for: nothing any more when it is about to end.
+fn approvals(turn: &Turn) -> impl Iterator<Item = (&Step, Awaited)> {
+    let plan = turn.plan().filter(|_| turn.phase == Phase::Acting);
+    plan.into_iter().flat_map(PlanVersion::approvals)
 }
 
 fn unended(plan: Option<&PlanVersion>) -> impl Iterator<Item = &Step> {
@@ -163,7 +181,7 @@ fn status(turn: &Turn, now_ms: Millis) -> OpenStatus {
                 OpenStatus::Running
             } else if steps().any(|step| matches!(step.state, StepState::InDoubt(_))) {
                 OpenStatus::InDoubt
-            } else if steps().any(|step| step.state == StepState::AwaitingApproval) {
+            } else if steps().any(|step| matches!(step.state, StepState::AwaitingApproval(_))) {
                 OpenStatus::AwaitingApproval
             } else if steps().any(|step| backs_off(step, now_ms)) {
                 OpenStatus::BackingOff
@@ -182,15 +200,18 @@ struct About<'a> {
 }
 
 impl About<'_> {
-    fn open(&self, number: u32, agent: &Arc<str>, received_ms: Millis) -> OpenTurn {
-        let steps = || unended(self.plan);
-        let waits = |step: &&Step| backs_off(step, self.now_ms);
-        let effect = |step: &Step| EffectId {
+    fn effect(&self, step: &Step) -> EffectId {
+        EffectId {
             conversation: self.state.conversation.clone(),
             command: self.command.clone(),
             version: self.plan.map_or(0, |plan| plan.version),
             step: step.plan.id.clone(),
-        };
+        }
+    }
+
+    fn open(&self, number: u32, agent: &Arc<str>, received_ms: Millis) -> OpenTurn {
+        let steps = || unended(self.plan);
+        let waits = |step: &&Step| backs_off(step, self.now_ms);
         let mut tools: Vec<Arc<str>> = Vec::new();
         for step in steps() {
             if !tools.contains(&step.plan.tool) {
@@ -208,8 +229,14 @@ impl About<'_> {
             received_ms,
             retry_at: steps().filter(waits).map(|step| step.not_before_ms).min().map(rfc3339),
             tools,
-            in_doubt: self.plan.into_iter().flat_map(PlanVersion::doubts).map(effect).collect(),
-            backing_off: steps().filter(waits).map(effect).collect(),
+            in_doubt: self
+                .plan
+                .into_iter()
+                .flat_map(PlanVersion::doubts)
+                .map(|step| self.effect(step))
+                .collect(),
+            backing_off: steps().filter(waits).map(|step| self.effect(step)).collect(),
+            awaiting_approval: Vec::new(),
         }
     }
 }

@@ -46,6 +46,7 @@ defects! {
     NeverPause = "never-pause", "A full window does not pause its partition";
     RunUnreserved = "run-unreserved", "An effect is run without reading one's own Reserved back";
     RunAgainBlindly = "run-again-blindly", "An abandoned unsafe effect is run again instead of being in doubt";
+    RunUnapproved = "run-unapproved", "A step that needs approval is run without asking for it";
     IgnoreSettlement = "ignore-settlement", "A person's word about a step in doubt changes nothing";
 }
 

@@ -101,6 +101,9 @@ pub struct SynthesizeFinalAnswerRequested {
     pub history: Vec<Exchange>,
     pub not_after_ms: i64,
     pub reply_to: ReplyTo,
+    /// What is left of the conversation's token budget; with 0 no model is asked. Absent: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_left: Option<u64>,
 }
 
 /// A request as its topic carries it.

@@ -67,6 +67,7 @@ pub fn all() -> Vec<Described> {
         "command" UserHistoryReset command::HistoryReset;
         "command" PlanCancelRequested command::PlanCancelRequest;
         "command" InvocationSettleRequested command::InvocationSettleRequest;
+        "command" ApprovalGiven command::ApprovalDecision;
         "command" RetryNowRequested command::RetryNowRequest;
         "event" UserQueryReceived event::UserQueryReceived;
         "event" PlanGenerated event::PlanGenerated;

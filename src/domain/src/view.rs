@@ -107,6 +107,9 @@ pub struct StepView {
     pub effect_id: EffectId,
     pub started_at: Option<Arc<str>>,
     pub finished_at: Option<Arc<str>>,
+    /// Until when a step that awaits approval waits.
+    pub approval_until: Option<String>,
+    pub approved_by: Option<Arc<str>>,
     /// When a step in back-off is tried again.
     pub retry_at: Option<String>,
     pub result: Option<RawJson>,
@@ -124,6 +127,8 @@ pub struct PlanView {
     pub planner: Option<PlannerView>,
     pub reason: Option<PlanReason>,
     pub then: Option<Then>,
+    /// The planner's word to whoever writes the answer.
+    pub guidance: Option<Arc<str>>,
     pub steps: Vec<StepView>,
 }
 
@@ -139,6 +144,9 @@ pub struct ConversationView {
     pub queued: usize,
     pub updated_at: String,
     pub blocked: Option<Blocked>,
+    pub tokens_used: u64,
+    /// What it may use; `None`: as many as it takes.
+    pub token_budget: Option<u64>,
 }
 
 /// One exchange of a history.
@@ -199,6 +207,8 @@ pub fn view(state: &State) -> ConversationView {
         queued: state.open.len().saturating_sub(1),
         updated_at: rfc3339(state.clock_ms),
         blocked: state.blocked.clone(),
+        tokens_used: state.tokens_used,
+        token_budget: state.token_budget,
     }
 }
 
@@ -240,6 +250,7 @@ fn versions(
         planner: None,
         reason: None,
         then: None,
+        guidance: None,
         steps: Vec::new(),
     };
     if versions.is_empty() {
@@ -253,6 +264,7 @@ fn versions(
         }),
         reason: Some(plan.reason),
         then: Some(plan.then),
+        guidance: plan.guidance.clone(),
         steps: plan.steps.iter().map(|s| step(state, command, plan.version, s, live)).collect(),
         ..empty.clone()
     };
@@ -274,10 +286,10 @@ fn step(
         (StepState::Skipped, _) => StepStatus::Skipped,
         (StepState::InDoubt(_), _) => StepStatus::InDoubt,
         (_, None) => StepStatus::Cancelled,
-        (StepState::AwaitingApproval, _) => StepStatus::AwaitingApproval,
+        (StepState::AwaitingApproval(_), _) => StepStatus::AwaitingApproval,
         (StepState::Waiting, _) => StepStatus::Waiting,
         (StepState::Ready, Some((turn, now_ms))) => {
-            let acting = turn.phase == Phase::Acting && !in_backoff(now_ms);
+            let acting = turn.phase == Phase::Acting && !in_backoff(now_ms) && !step.wants_approval();
             if acting { StepStatus::Running } else { StepStatus::Waiting }
         }
     };
@@ -303,6 +315,11 @@ fn step(
         started_at: step.started_at.clone(),
         finished_at: step.finished_at.clone(),
         retry_at: waits.then(|| rfc3339(step.not_before_ms)),
+        approval_until: match (&step.state, live) {
+            (StepState::AwaitingApproval(awaited), Some(_)) => Some(rfc3339(awaited.until_ms())),
+            _ => None,
+        },
+        approved_by: step.approved_by.clone(),
         result,
         error,
     }

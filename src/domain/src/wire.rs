@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::command::{Asked, Command, InvocationSettleRequest, QueryProblem, UserQuery};
+use crate::command::{ApprovalDecision, Asked, Command, InvocationSettleRequest, QueryProblem, UserQuery};
 use crate::event::Event;
 use crate::id::{CommandId, ConversationId};
 use crate::ledger::Entry;
@@ -179,6 +179,11 @@ pub fn read_command(key: &[u8], value: &[u8]) -> Result<(Meta, Asked), Unreadabl
             refuse(&envelope, request.problem())?;
             Command::InvocationSettleRequested(request)
         }
+        "ApprovalGiven" => {
+            let decision: ApprovalDecision = payload(&envelope, serde_json::from_str(text))?;
+            refuse(&envelope, decision.problem())?;
+            Command::ApprovalGiven(decision)
+        }
         "RetryNowRequested" => Command::RetryNowRequested(payload(&envelope, serde_json::from_str(text))?),
         _ => return Err(unknown()),
     };
@@ -318,6 +323,7 @@ pub fn write_command(stamp: Stamp<'_>, command: &Command) -> Result<Vec<u8>, ser
         Command::UserHistoryReset(body) => write(stamp, kind, version, body),
         Command::PlanCancelRequested(body) => write(stamp, kind, version, body),
         Command::InvocationSettleRequested(body) => write(stamp, kind, version, body),
+        Command::ApprovalGiven(body) => write(stamp, kind, version, body),
         Command::RetryNowRequested(body) => write(stamp, kind, version, body),
     }
 }

@@ -26,6 +26,8 @@ pub struct PlanRequest {
     pub down: Vec<ToolDown>,
     /// Time left, milliseconds.
     pub timeout_ms: u64,
+    /// What is left of the conversation's token budget; never 0. `None`: there is none.
+    pub tokens_left: Option<u64>,
 }
 
 /// A tool whose circuit breaker is open.

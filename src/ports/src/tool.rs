@@ -24,6 +24,8 @@ pub struct ToolSpec {
     pub on_failure: OnFailure,
     /// Invocations of this tool at once in one pool member.
     pub concurrency: usize,
+    /// Whether a person has to approve each of its steps, and how long that is waited for.
+    pub approval_timeout_ms: Option<u64>,
 }
 
 impl ToolSpec {
@@ -38,7 +40,7 @@ impl ToolSpec {
             max_attempts: self.max_attempts,
             backoff: self.backoff,
             on_failure: self.on_failure,
-            needs_approval: false,
+            needs_approval: self.approval_timeout_ms.is_some(),
         }
     }
 }

@@ -179,6 +179,7 @@ async fn live(
 async fn work(parts: wiring::Parts, roles: Roles, name: &str, api: &Api, stop: &mut Stop) -> Outcome {
     let (engine, arbiters) = (parts.engine.clone(), parts.arbiters.clone());
     let (snapshots, in_hand) = (parts.snapshots.clone(), parts.in_hand.clone());
+    let tools = parts.tools.clone();
     let started = wiring::node(parts, roles, name);
     let node = started.node.clone();
     let watched = engine.clone();
@@ -188,6 +189,7 @@ async fn work(parts: wiring::Parts, roles: Roles, name: &str, api: &Api, stop: &
         dead_letters: DeadLetters::new(engine.log().partitions()),
         clock: started.clock,
         entropy: started.entropy,
+        tools,
         unreachable: Box::new(move || watched.unreachable()),
     });
     let heart = heart::beat(&engine, arbiters.clone());

@@ -219,7 +219,9 @@ pub fn tools(config: &Config, http: Handle) -> Result<Arc<Registry>, Failure> {
     let written = serde_json::to_value(&config.tools).map_err(Failure::usage)?;
     let settings: ToolsConfig =
         serde_json::from_value(written).map_err(|e| Failure::usage(format!("tools: {e}")))?;
-    Registry::build(&settings, turn_limits(config), http).map(Arc::new).map_err(Failure::usage)
+    let budget = config.turns.token_budget.map(NonZero::get);
+    let built = Registry::build(&settings, turn_limits(config), http).map_err(Failure::usage)?;
+    Ok(Arc::new(built.with_token_budget(budget)))
 }
 
 /// The models as configured; looks whether a model server answers. Tools that ask models are built on it, planner

@@ -22,6 +22,7 @@ pub struct Director {
     pub processes: Vec<Process>,
     gateway: Gateway,
     settled: usize,
+    approved: usize,
     /// Turns that were asked for when all was at rest: nothing stands in their way.
     pub encore: Vec<(ConversationId, CommandId)>,
     /// What was not done in the end.
@@ -44,6 +45,7 @@ impl Director {
             processes,
             gateway,
             settled: 0,
+            approved: 0,
             encore: Vec::new(),
             backlogs: Vec::new(),
             overflows: Vec::new(),
@@ -116,6 +118,7 @@ impl Director {
             self.gateway.litter();
         }
         self.settle(600);
+        self.approve(400);
         for i in 0..self.processes.len() {
             self.kill_actors(i).await;
             self.harm_process(i).await;
@@ -184,6 +187,19 @@ impl Director {
             }
             self.settled += 1;
             self.gateway.settle(self.settled, effect, attempt);
+        }
+    }
+
+    /// Lets somebody look at the steps that ask for approval: yes, yes with other arguments, no, or not a word.
+    fn approve(&mut self, per_mille: u32) {
+        let asked = std::mem::take(&mut self.world.known().approvals);
+        for effect in asked {
+            if !self.world.dice().happens(per_mille) {
+                self.world.known().approvals.push(effect);
+                continue;
+            }
+            self.approved += 1;
+            self.gateway.approve(self.approved, effect);
         }
     }
 
@@ -277,6 +293,7 @@ impl Director {
             self.wait(world.now_ms() + STEP_MS).await;
             self.tend().await;
             self.settle(1_000);
+            self.approve(1_000);
         }
     }
 }

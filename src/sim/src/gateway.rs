@@ -1,10 +1,10 @@
-//! What comes from outside: commands, sent until the log says that it has them; a person who settles what is in doubt;
-//! garbage.
+//! What comes from outside: commands, sent until the log says that it has them; a person who settles what is in doubt
+//! and decides what asks for approval; garbage.
 
 use std::sync::Arc;
 
-use callboard_domain::command::{Command, InvocationSettleRequest};
-use callboard_domain::event::Settlement;
+use callboard_domain::command::{ApprovalDecision, Command, InvocationSettleRequest};
+use callboard_domain::event::{Approval, Settlement};
 use callboard_domain::id::{CommandId, ConversationId, EffectId};
 use callboard_domain::json::RawJson;
 use callboard_domain::wire::{self, Stamp};
@@ -13,6 +13,7 @@ use callboard_ports::record::{NewRecord, Topic};
 use serde_json::json;
 
 use crate::courier::Courier;
+use crate::dice::drawn;
 use crate::fault::Fault;
 use crate::workload::Ask;
 use crate::world::World;
@@ -60,6 +61,29 @@ impl Gateway {
         let id = CommandId::new(&format!("settle{number}")).expect("letters and digits are an id");
         let command = Command::InvocationSettleRequested(request);
         tokio::spawn(send(self.world.clone(), self.courier.clone(), conversation, id, command));
+    }
+
+    /// Says a word on a step that asks for approval, as the seed has it for this effect; sometimes none, and then its time
+    /// runs out.
+    pub fn approve(&self, number: usize, effect: EffectId) {
+        let key = effect.to_string();
+        let silent = u64::from(!self.world.mix.calm);
+        let decision = match drawn(self.world.seed, &[key.as_str(), "word"], 5 + silent) {
+            0..=2 => Approval::Approved,
+            3 => Approval::ApprovedWith(RawJson::from_value(&json!({ "n": 7, "by": "somebody" }))),
+            4 => Approval::Rejected,
+            _ => return,
+        };
+        let conversation = effect.conversation.clone();
+        let given = ApprovalDecision { effect_id: effect, decision, by: "somebody".into(), reason: None };
+        let id = CommandId::new(&format!("approve{number}")).expect("letters and digits are an id");
+        tokio::spawn(send(
+            self.world.clone(),
+            self.courier.clone(),
+            conversation,
+            id,
+            Command::ApprovalGiven(given),
+        ));
     }
 
     /// Writes something that nobody can read.

@@ -36,6 +36,9 @@ pub struct Ledgered {
     pub reserved: u64,
     pub doubts: u64,
     pub settled: u64,
+    /// Approvals that were asked for, and words that were said.
+    pub asked: u64,
+    pub decided: u64,
     pub dead_letters: u64,
 }
 
@@ -52,6 +55,8 @@ impl Ledgered {
             reserved: count(Topic::ToolEffects, "\"EffectReserved\""),
             doubts: count(Topic::ConversationEvents, "\"ToolInvocationInDoubt\""),
             settled: count(Topic::ConversationEvents, "\"InvocationSettled\""),
+            asked: count(Topic::ConversationEvents, "\"ApprovalRequested\""),
+            decided: count(Topic::ConversationEvents, "\"ApprovalRecorded\""),
             dead_letters: world.log.records(Topic::DeadLetterQueue).len() as u64,
         }
     }
@@ -62,6 +67,8 @@ impl Ledgered {
         self.reserved += other.reserved;
         self.doubts += other.doubts;
         self.settled += other.settled;
+        self.asked += other.asked;
+        self.decided += other.decided;
         self.dead_letters += other.dead_letters;
     }
 }

@@ -33,6 +33,8 @@ pub fn table(total: &Total) -> String {
         ("reservations", total.ledger.reserved),
         ("doubts declared", total.ledger.doubts),
         ("doubts settled", total.ledger.settled),
+        ("approvals asked for", total.ledger.asked),
+        ("approvals decided", total.ledger.decided),
         ("dead letters", total.ledger.dead_letters),
         ("records ignored by the fold", u64::from(report.ignored)),
         ("entries of the traces", total.entries),

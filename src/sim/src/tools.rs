@@ -34,6 +34,7 @@ fn spec(world: &World, name: &str) -> ToolSpec {
     let number = |what: &str, low: u64, high: u64| low + drawn(world.seed, &[name, what], high - low + 1);
     let (effect, on_failure) = match name {
         "once" => (EffectClass::Unsafe, OnFailure::Fail),
+        "asked" => (EffectClass::Unsafe, OnFailure::Skip),
         "probed" => (EffectClass::Reconcilable, OnFailure::Skip),
         "again" => (EffectClass::Idempotent, OnFailure::Replan),
         "skip" => (EffectClass::Pure, OnFailure::Skip),
@@ -47,6 +48,9 @@ fn spec(world: &World, name: &str) -> ToolSpec {
         max_attempts: number("attempts", 1, 4) as u32,
         backoff: Backoff { initial_ms: number("first", 20, 400), max_ms: number("last", 500, 3_000) },
         concurrency: if world.mix.calm { 32 } else { number("concurrency", 1, 4) as usize },
+        // Where nothing goes wrong, somebody says a word in time.
+        approval_timeout_ms: (name == "asked")
+            .then(|| number("approval", if world.mix.calm { 60_000 } else { 3_000 }, 90_000)),
         ..ScriptedTool::spec_named(name)
     }
 }

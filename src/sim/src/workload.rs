@@ -26,7 +26,7 @@ pub struct Ask {
 }
 
 /// The tools that questions use; what they do is in `tools`.
-pub const TOOLS: [&str; 6] = ["pure", "skip", "again", "slow", "once", "probed"];
+pub const TOOLS: [&str; 7] = ["pure", "skip", "again", "slow", "once", "probed", "asked"];
 /// A tool that is used in the end only, so that nobody has reason to mistrust it.
 pub const LAST_TOOL: &str = "last";
 

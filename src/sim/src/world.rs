@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use callboard_domain::conversation::Recorded;
+use callboard_domain::event::Event;
 use callboard_domain::id::{CommandId, ConversationId, EffectId};
 use callboard_domain::{State, apply, wire};
 use callboard_ports::clock::Clock;
@@ -47,6 +48,8 @@ pub struct Known {
     pub states: BTreeMap<ConversationId, State>,
     /// Steps in doubt that nobody has looked at yet, with their attempt.
     pub doubts: Vec<(EffectId, u32)>,
+    /// Steps that somebody was asked to approve, and that nobody has looked at yet.
+    pub approvals: Vec<EffectId>,
 }
 
 impl World {
@@ -147,13 +150,19 @@ impl World {
         let state =
             known.states.entry(conversation.clone()).or_insert_with(|| State::new(conversation.clone()));
         apply(state, &recorded);
-        if let (
-            wire::Readable::Event(callboard_domain::event::Event::ToolInvocationInDoubt(body)),
-            Some(command),
-        ) = (&recorded.body, recorded.command)
-        {
-            let (version, step) = (body.version, body.step.clone());
-            known.doubts.push((EffectId { conversation, command, version, step }, body.attempt));
+        let (wire::Readable::Event(event), Some(command)) = (&recorded.body, recorded.command) else {
+            return;
+        };
+        match event {
+            Event::ToolInvocationInDoubt(body) => {
+                let (version, step) = (body.version, body.step.clone());
+                known.doubts.push((EffectId { conversation, command, version, step }, body.attempt));
+            }
+            Event::ApprovalRequested(body) => {
+                let (version, step) = (body.version, body.step.clone());
+                known.approvals.push(EffectId { conversation, command, version, step });
+            }
+            _ => {}
         }
     }
 

@@ -203,4 +203,12 @@ impl Toolbox for AgentToolbox<'_> {
     fn turn_limits(&self, agent: &str) -> TurnLimits {
         self.registry.turn_limits(agent)
     }
+
+    fn approval_timeout_ms(&self, tool: &str) -> u64 {
+        self.registry.approval_timeout_ms(tool)
+    }
+
+    fn token_budget(&self, agent: &str) -> Option<u64> {
+        self.registry.token_budget(agent)
+    }
 }

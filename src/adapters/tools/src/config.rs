@@ -15,6 +15,8 @@ pub(crate) struct Overrides {
     pub backoff: Option<Backoff>,
     pub concurrency: Option<usize>,
     pub pool: Option<String>,
+    pub approval: Option<bool>,
+    pub approval_timeout_ms: Option<u64>,
 }
 
 /// One struct per tool, because serde cannot refuse unknown keys through `flatten`.
@@ -37,6 +39,10 @@ macro_rules! tool_settings {
             pub concurrency: Option<usize>,
             /// The worker pool that runs it.
             pub pool: Option<String>,
+            /// Whether a person has to approve each call.
+            pub approval: Option<bool>,
+            /// How long that is waited for, milliseconds; a week without it.
+            pub approval_timeout_ms: Option<u64>,
         }
 
         impl $name {
@@ -48,6 +54,8 @@ macro_rules! tool_settings {
                     backoff: self.backoff,
                     concurrency: self.concurrency,
                     pool: self.pool.clone(),
+                    approval: self.approval,
+                    approval_timeout_ms: self.approval_timeout_ms,
                 }
             }
         }

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use callboard_domain::event::{ToolError, TurnLimits};
 use callboard_domain::json::RawJson;
+use callboard_domain::limits::DEFAULT_APPROVAL_TIMEOUT_MS;
 use callboard_domain::plan::{StepPolicy, ToolRefusal, Toolbox};
 use callboard_ports::tool::{Tool, ToolRegistry, ToolSpec};
 use tokio::runtime::Handle;
@@ -70,6 +71,7 @@ pub struct Registry {
     /// Replaced whole; whoever reads takes what is there and lets go of the lock.
     tools: RwLock<Arc<Entries>>,
     limits: TurnLimits,
+    token_budget: Option<u64>,
 }
 
 impl Registry {
@@ -86,7 +88,7 @@ impl Registry {
     /// # Errors
     /// [`BuildError::Schema`] when a tool's schema does not compile.
     pub fn of(tools: Vec<Arc<dyn Tool>>, limits: TurnLimits) -> Result<Self, BuildError> {
-        let registry = Self { tools: RwLock::default(), limits };
+        let registry = Self { tools: RwLock::default(), limits, token_budget: None };
         registry.offer(BUILT_IN, tools)?;
         Ok(registry)
     }
@@ -121,6 +123,13 @@ impl Registry {
         Ok(())
     }
 
+    /// Conversations may use so many tokens.
+    #[must_use]
+    pub fn with_token_budget(mut self, tokens: Option<u64>) -> Self {
+        self.token_budget = tokens;
+        self
+    }
+
     fn entries(&self) -> Arc<Entries> {
         self.tools.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -149,6 +158,15 @@ impl Toolbox for Registry {
 
     fn turn_limits(&self, _agent: &str) -> TurnLimits {
         self.limits
+    }
+
+    fn approval_timeout_ms(&self, tool: &str) -> u64 {
+        let said = self.entry(tool).and_then(|entry| entry.tool.spec().approval_timeout_ms);
+        said.unwrap_or(DEFAULT_APPROVAL_TIMEOUT_MS)
+    }
+
+    fn token_budget(&self, _agent: &str) -> Option<u64> {
+        self.token_budget
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use callboard_domain::json::RawJson;
-use callboard_domain::limits::MAX_ATTEMPTS;
+use callboard_domain::limits::{DEFAULT_APPROVAL_TIMEOUT_MS, MAX_APPROVAL_TIMEOUT_MS, MAX_ATTEMPTS};
 use callboard_domain::plan::{Backoff, EffectClass, OnFailure};
 use callboard_ports::tool::ToolSpec;
 use serde_json::Value;
@@ -82,6 +82,7 @@ pub(crate) fn of_class(
         let problem = format!("is {pool:?}; a pool name is 1 to {MAX_POOL_NAME_BYTES} of [A-Za-z0-9_-]");
         return Err(wrong("pool", problem));
     }
+    let approval_timeout_ms = approval(overrides).map_err(|problem| wrong("approval_timeout_ms", problem))?;
     Ok(ToolSpec {
         name: Arc::from(defaults.name),
         description: Arc::from(defaults.description),
@@ -94,5 +95,18 @@ pub(crate) fn of_class(
         backoff,
         on_failure: OnFailure::Fail,
         concurrency,
+        approval_timeout_ms,
     })
+}
+
+/// How long an approval is waited for, where one is asked for.
+fn approval(overrides: &Overrides) -> Result<Option<u64>, String> {
+    let asked = overrides.approval == Some(true);
+    match overrides.approval_timeout_ms {
+        Some(ms) if ms == 0 || ms > MAX_APPROVAL_TIMEOUT_MS => {
+            Err(format!("is {ms}; allowed are 1 to {MAX_APPROVAL_TIMEOUT_MS}"))
+        }
+        Some(_) if !asked => Err("is set, but no approval is asked for: set approval = true".to_owned()),
+        said => Ok(asked.then(|| said.unwrap_or(DEFAULT_APPROVAL_TIMEOUT_MS))),
+    }
 }

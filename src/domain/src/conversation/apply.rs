@@ -5,8 +5,8 @@
 //! here, what concerns one of its steps in `steps`.
 
 use super::state::{Blocked, ClosedTurn, Known, State, TurnStatus};
-use super::steps;
 use super::turn::{Phase, PlanVersion, Turn};
+use super::{approvals, steps};
 use crate::event::{
     Event, FinalAnswerSynthesized, PlanCancelled, PlanFailed, PlanGenerated, TurnError, UserQueryReceived,
 };
@@ -99,10 +99,12 @@ pub fn apply(state: &mut State, record: &Recorded) -> Applied {
     };
     state.next_offset = record.offset + 1;
     state.clock_ms = state.clock_ms.max(record.timestamp_ms);
-    match fold(state, record, event) {
-        Ok(()) => Applied::Changed,
-        Err(reason) => Applied::Ignored(reason),
+    let folded = fold(state, record, event);
+    let clock = state.clock_ms;
+    if let Some(turn) = state.open.front_mut().filter(|turn| turn.waiting_since_ms.is_some()) {
+        turn.keep_time(clock);
     }
+    folded.map_or_else(Applied::Ignored, |()| Applied::Changed)
 }
 
 fn fold(state: &mut State, record: &Recorded, event: &Event) -> Folded {
@@ -113,8 +115,8 @@ fn fold(state: &mut State, record: &Recorded, event: &Event) -> Folded {
         Event::ToolInvocationInDoubt(body) => steps::in_doubt(state, record, body),
         Event::InvocationSettled(body) => steps::settled(state, record, body),
         Event::RetryAdvanced(body) => steps::retry_advanced(state, record, body),
-        Event::ApprovalRequested(body) => steps::approval_requested(state, record, body),
-        Event::ApprovalRecorded(body) => steps::approval_recorded(state, record, body),
+        Event::ApprovalRequested(body) => approvals::requested(state, record, body),
+        Event::ApprovalRecorded(body) => approvals::recorded(state, record, body),
         Event::DeadlineExpired(body) => steps::expired(state, record, body),
         Event::FinalAnswerSynthesized(body) => answered(state, record, body),
         Event::PlanFailed(body) => failed(state, record, body),
@@ -180,7 +182,10 @@ fn received(state: &mut State, record: &Recorded, body: &UserQueryReceived) -> F
         phase_since_ms: state.clock_ms,
         versions: Vec::new(),
         results_bytes: 0,
+        waiting_since_ms: None,
+        waited_ms: 0,
     });
+    state.token_budget = body.token_budget;
     start_next(state);
     Ok(())
 }
@@ -225,6 +230,7 @@ fn planned(state: &mut State, record: &Recorded, body: &PlanGenerated) -> Folded
     } else {
         turn.adopt(plan, clock);
     }
+    state.use_tokens(body.tokens());
     Ok(())
 }
 
@@ -240,9 +246,13 @@ fn answered(state: &mut State, record: &Recorded, body: &FinalAnswerSynthesized)
     let bytes = body.answer.len();
     if bytes > MAX_ANSWER_BYTES {
         let words = format!("the answer has {bytes} bytes; at most {MAX_ANSWER_BYTES} are allowed");
+        // A second copy of it finds the turn failing.
+        let first = turn.phase == Phase::Synthesizing;
         turn.enter(Phase::Failing(TurnError::new("answer_too_large", words)), clock);
+        state.use_tokens(if first { body.tokens() } else { 0 });
         return Ok(());
     }
+    state.use_tokens(body.tokens());
     close(state, record, TurnStatus::Answered, Some(body.answer.clone()), None)
 }
 

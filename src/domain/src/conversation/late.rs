@@ -3,8 +3,8 @@
 
 use super::apply::{Folded, Ignored, Recorded};
 use super::state::State;
+use super::step::{Step, StepState};
 use super::steps::{doubt, fits, leaves_doubt};
-use super::turn::{Step, StepState};
 use crate::event::{
     InvocationSettled, Outcome, Settlement, ToolError, ToolInvocationInDoubt, ToolInvocationResulted,
 };

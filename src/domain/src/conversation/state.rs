@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::turn::{PlanVersion, Step, StepState, Turn};
+use super::step::{Awaited, Step, StepState};
+use super::turn::{Phase, PlanVersion, Turn};
 use crate::event::TurnError;
 use crate::id::{CommandId, ConversationId};
 use crate::limits::{MAX_CLOSED_BYTES, MAX_CLOSED_TURNS, MAX_KNOWN_COMMANDS};
@@ -17,7 +18,7 @@ use crate::plan::EffectClass;
 use crate::time::Millis;
 
 /// Version of the fold. Snapshots of another version are rebuilt from the log.
-pub const FOLD_VERSION: u32 = 2;
+pub const FOLD_VERSION: u32 = 3;
 
 /// How a turn stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +122,10 @@ pub struct State {
     pub blocked: Option<Blocked>,
     /// How many of `closed` are loose.
     pub loose: u32,
+    /// What all plans and answers that took effect have cost.
+    pub tokens_used: u64,
+    /// What they may cost, as the newest question says; `None`: as much as it takes.
+    pub token_budget: Option<u64>,
 }
 
 impl State {
@@ -138,6 +143,8 @@ impl State {
             context_floor: 0,
             blocked: None,
             loose: 0,
+            tokens_used: 0,
+            token_budget: None,
         }
     }
 
@@ -163,6 +170,25 @@ impl State {
     #[must_use]
     pub fn running(&self) -> Option<&Turn> {
         self.open.front()
+    }
+
+    pub(super) fn use_tokens(&mut self, tokens: u64) {
+        self.tokens_used = self.tokens_used.saturating_add(tokens);
+    }
+
+    /// What is left of the token budget, where there is one.
+    #[must_use]
+    pub fn tokens_left(&self) -> Option<u64> {
+        self.token_budget.map(|budget| budget.saturating_sub(self.tokens_used))
+    }
+
+    /// Every step that awaits approval: the turn, the plan version, since when and until when.
+    pub fn approvals(&self) -> impl Iterator<Item = (&Turn, u32, &Step, Awaited)> {
+        let acting = self.running().into_iter().filter(|turn| turn.phase == Phase::Acting);
+        let acting = acting.filter_map(|turn| Some((turn, turn.plan()?)));
+        acting.flat_map(|(turn, plan)| {
+            plan.approvals().map(move |(step, awaited)| (turn, plan.version, step, awaited))
+        })
     }
 
     /// Every step in doubt, of open and of closed turns: the turn's number and command, the plan version.

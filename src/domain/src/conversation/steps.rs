@@ -1,13 +1,14 @@
-//! What the log says about one step: its results, doubts, approvals and deadlines. Called by `apply`; when a
-//! step ends, `turn` moves the plan on.
+//! What the log says about one step: its results, doubts and deadlines. Called by `apply`; when a step ends, `turn`
+//! moves the plan on. Neighbour: `approvals`, for what comes before a step's first attempt.
 
 use super::apply::{Folded, Ignored, Recorded, learn, running};
-use super::late;
 use super::state::State;
-use super::turn::{Phase, Step, StepState, Turn};
+use super::step::{Step, StepState};
+use super::turn::{Phase, Turn};
+use super::{approvals, late};
 use crate::event::{
-    Approval, ApprovalRecorded, ApprovalRequested, DeadlineExpired, InvocationSettled, Outcome,
-    RetryAdvanced, Settlement, ToolError, ToolInvocationInDoubt, ToolInvocationResulted,
+    DeadlineExpired, InvocationSettled, Outcome, RetryAdvanced, Settlement, ToolError, ToolInvocationInDoubt,
+    ToolInvocationResulted,
 };
 use crate::id::{EffectId, StepId};
 use crate::json::RawJson;
@@ -17,7 +18,7 @@ use crate::planted::{self, Defect};
 use crate::retry;
 
 /// The running turn and, in its current version, the step that has not ended.
-fn open_step<'a>(
+pub(super) fn open_step<'a>(
     state: &'a mut State,
     record: &Recorded,
     version: u32,
@@ -61,7 +62,8 @@ pub(super) fn resulted(state: &mut State, record: &Recorded, body: &ToolInvocati
         Outcome::Ok(_) => body.attempt >= 1 && body.attempt <= step.attempt,
         Outcome::Error(error) => body.attempt == step.attempt && !leaves_doubt(step, error),
     };
-    if !current || step.state == StepState::Waiting {
+    // Nobody has asked for an attempt of a step that waits, for others or for its approval.
+    if !current || step.attempt == 0 {
         return Err(Ignored::OtherAttempt);
     }
     step.started_at = Some(body.started_at.clone());
@@ -120,7 +122,7 @@ pub(super) fn in_doubt(state: &mut State, record: &Recorded, body: &ToolInvocati
         found => found?,
     };
     let step = turn.step_mut(body.version, &body.step).ok_or(Ignored::UnknownStep)?;
-    if step.state != StepState::Ready || step.attempt != body.attempt {
+    if step.state != StepState::Ready || step.attempt != body.attempt || step.attempt == 0 {
         return Err(Ignored::OtherAttempt);
     }
     step.state = doubt(doubts, &body.reason);
@@ -192,46 +194,13 @@ pub(super) fn retry_advanced(state: &mut State, record: &Recorded, body: &RetryA
     Ok(())
 }
 
-pub(super) fn approval_requested(state: &mut State, record: &Recorded, body: &ApprovalRequested) -> Folded {
-    let turn = open_step(state, record, body.version, &body.step)?;
-    let step = turn.step_mut(body.version, &body.step).ok_or(Ignored::UnknownStep)?;
-    if step.state != StepState::Ready || !step.plan.policy.needs_approval {
-        return Err(Ignored::NotAwaited);
-    }
-    step.state = StepState::AwaitingApproval;
-    Ok(())
-}
-
-pub(super) fn approval_recorded(state: &mut State, record: &Recorded, body: &ApprovalRecorded) -> Folded {
-    let clock = state.clock_ms;
-    let _ = learn(state, body.approval_command.as_ref(), record.offset);
-    let turn = open_step(state, record, body.version, &body.step)?;
-    let step = turn.step_mut(body.version, &body.step).ok_or(Ignored::UnknownStep)?;
-    if step.state != StepState::AwaitingApproval {
-        return Err(Ignored::NotAwaited);
-    }
-    step.plan.policy.needs_approval = false;
-    step.ready_ms = clock;
-    step.not_before_ms = clock;
-    step.state = match &body.decision {
-        Approval::Approved => StepState::Ready,
-        Approval::ApprovedWith(arguments) => {
-            step.resolved = Some(arguments.clone());
-            StepState::Ready
-        }
-        Approval::Rejected => {
-            let reason = body.reason.as_deref().unwrap_or("no reason given");
-            StepState::Failed(ToolError::new("rejected", format!("{} rejected it: {reason}", body.by), false))
-        }
-    };
-    turn.advance(clock);
-    Ok(())
-}
-
 pub(super) fn expired(state: &mut State, record: &Recorded, body: &DeadlineExpired) -> Folded {
     let (clock, doubts) = (state.clock_ms, state.doubts().count());
     let turn = open_step(state, record, body.version, &body.step)?;
     let step = turn.step_mut(body.version, &body.step).ok_or(Ignored::UnknownStep)?;
+    if step.attempt == 0 && body.attempt == 0 {
+        return approvals::expired(turn, body, clock);
+    }
     if step.state != StepState::Ready || step.attempt != body.attempt {
         return Err(Ignored::OtherAttempt);
     }

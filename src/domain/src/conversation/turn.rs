@@ -1,4 +1,4 @@
-//! One turn: its phases, its plan versions, its steps, and how it moves on when a step ends.
+//! One turn: its phases, its plan versions, its clock, and how it moves on when a step ends (`step`).
 //!
 //! | phase | left by | for |
 //! |---|---|---|
@@ -12,11 +12,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Author, ToolError, TurnError, TurnLimits};
+use super::step::{Awaited, Step, StepState};
+use crate::event::{Author, PlanGenerated, ToolError, TurnError, TurnLimits};
 use crate::id::{CommandId, StepId};
 use crate::json::RawJson;
-use crate::limits::MAX_VERSIONS;
+use crate::limits::{DEFAULT_APPROVAL_TIMEOUT_MS, MAX_APPROVAL_TIMEOUT_MS, MAX_VERSIONS};
 use crate::plan::{OnFailure, PlanReason, PlannedStep, Then, reference};
+use crate::planted::{self, Defect};
 use crate::time::Millis;
 
 /// Where a turn stands.
@@ -30,96 +32,6 @@ pub enum Phase {
     Failing(TurnError),
     /// Decided by the fold; the host appends PlanCancelled.
     Cancelling,
-}
-
-/// Where a step stands.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum StepState {
-    /// For its dependencies.
-    Waiting,
-    /// To be invoked, or being invoked: the log cannot tell.
-    Ready,
-    AwaitingApproval,
-    InDoubt(Arc<str>),
-    Done(RawJson),
-    Failed(ToolError),
-    Skipped,
-}
-
-impl StepState {
-    /// For sentences: the word that people read.
-    #[must_use]
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Ready => "running",
-            Self::AwaitingApproval => "awaiting approval",
-            Self::InDoubt(_) => "in doubt",
-            Self::Done(_) => "done",
-            Self::Failed(_) => "failed",
-            Self::Skipped => "skipped",
-        }
-    }
-
-    /// Whether nothing more will happen to the step.
-    #[must_use]
-    pub fn has_ended(&self) -> bool {
-        matches!(self, Self::Done(_) | Self::Failed(_) | Self::Skipped)
-    }
-}
-
-/// A step and what became of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Step {
-    pub plan: PlannedStep,
-    pub state: StepState,
-    /// The current attempt, from 1; 0 until the step became ready.
-    pub attempt: u32,
-    /// When it became ready: its deadline counts from here.
-    pub ready_ms: Millis,
-    /// The current attempt's back-off ends here.
-    pub not_before_ms: Millis,
-    /// Arguments with references resolved or changed by an approval; `None` where they are as planned.
-    pub resolved: Option<RawJson>,
-    /// The worker's clock, for display.
-    pub started_at: Option<Arc<str>>,
-    pub finished_at: Option<Arc<str>>,
-    /// Why the previous attempt failed.
-    pub last_error: Option<ToolError>,
-}
-
-impl Step {
-    fn new(plan: PlannedStep) -> Self {
-        Self {
-            plan,
-            state: StepState::Waiting,
-            attempt: 0,
-            ready_ms: 0,
-            not_before_ms: 0,
-            resolved: None,
-            started_at: None,
-            finished_at: None,
-            last_error: None,
-        }
-    }
-
-    /// What the tool is called with.
-    #[must_use]
-    pub fn arguments(&self) -> &RawJson {
-        self.resolved.as_ref().unwrap_or(&self.plan.arguments)
-    }
-
-    /// Whether an attempt may have been requested by `at_ms`: the log cannot tell.
-    #[must_use]
-    pub fn may_run(&self, at_ms: Millis) -> bool {
-        self.state == StepState::Ready && !self.plan.policy.needs_approval && at_ms >= self.not_before_ms
-    }
-
-    /// When the step is given up.
-    #[must_use]
-    pub fn deadline_ms(&self) -> Millis {
-        self.ready_ms.saturating_add_unsigned(self.plan.policy.deadline_ms)
-    }
 }
 
 /// One version of a turn's plan.
@@ -139,6 +51,14 @@ impl PlanVersion {
     #[must_use]
     pub fn step(&self, id: &StepId) -> Option<&Step> {
         self.steps.iter().find(|step| step.plan.id == *id)
+    }
+
+    /// Steps that await approval.
+    pub fn approvals(&self) -> impl Iterator<Item = (&Step, Awaited)> {
+        self.steps.iter().filter_map(|step| match step.state {
+            StepState::AwaitingApproval(awaited) => Some((step, awaited)),
+            _ => None,
+        })
     }
 
     /// Steps whose outcome nobody knows.
@@ -179,6 +99,10 @@ pub struct Turn {
     pub versions: Vec<PlanVersion>,
     /// Bytes of all results so far.
     pub results_bytes: usize,
+    /// While a step awaits approval the turn's clock stands still: since when it does…
+    pub waiting_since_ms: Option<Millis>,
+    /// …and how long it stood still before.
+    pub waited_ms: u64,
 }
 
 impl Turn {
@@ -192,6 +116,29 @@ impl Turn {
     #[must_use]
     pub fn version(&self) -> u32 {
         self.versions.last().map_or(0, |plan| plan.version)
+    }
+
+    /// When the turn is given up, as far as `now_ms` can tell: the waiting for approvals does not count.
+    #[must_use]
+    pub fn deadline_ms(&self, now_ms: Millis) -> Millis {
+        let started_ms = self.started_ms.unwrap_or(self.received_ms);
+        let waiting_ms = self.waiting_since_ms.map_or(0, |since| now_ms.saturating_sub(since).max(0));
+        let counted = self.limits.turn_timeout_ms.saturating_add(self.waited_ms);
+        started_ms.saturating_add_unsigned(counted).saturating_add(waiting_ms)
+    }
+
+    /// Stops the turn's clock while a step awaits approval, and lets it go on when none does.
+    pub(super) fn keep_time(&mut self, clock_ms: Millis) {
+        let waits =
+            self.phase == Phase::Acting && self.plan().is_some_and(|plan| plan.approvals().next().is_some());
+        match (waits, self.waiting_since_ms) {
+            (true, None) => self.waiting_since_ms = Some(clock_ms),
+            (false, Some(since)) => {
+                self.waiting_since_ms = None;
+                self.waited_ms = self.waited_ms.saturating_add(clock_ms.abs_diff(since));
+            }
+            _ => {}
+        }
     }
 
     pub(super) fn enter(&mut self, phase: Phase, clock_ms: Millis) {
@@ -237,7 +184,7 @@ impl Turn {
         if let (Phase::Failing(_), Some(plan)) = (&next, self.versions.last_mut()) {
             // Nobody will ask for what became ready as the turn failed, so nobody may wonder later whether it ran.
             for i in readied {
-                plan.steps[i] = Step::new(plan.steps[i].plan.clone());
+                plan.steps[i] = Step::new(plan.steps[i].plan.clone(), plan.steps[i].approval_timeout_ms);
             }
         }
         self.enter(next, clock_ms);
@@ -247,7 +194,7 @@ impl Turn {
         let plan = self.versions.last()?;
         let failed = |wanted: OnFailure| {
             plan.steps.iter().find_map(|step| match &step.state {
-                StepState::Failed(error) if step.plan.policy.on_failure == wanted => Some((step, error)),
+                StepState::Failed(error) if step.consequence(error) == wanted => Some((step, error)),
                 _ => None,
             })
         };
@@ -274,12 +221,19 @@ impl Turn {
 }
 
 impl PlanVersion {
-    pub(super) fn of(event: &crate::event::PlanGenerated, clock_ms: Millis, offset: u64) -> Self {
+    pub(super) fn of(event: &PlanGenerated, clock_ms: Millis, offset: u64) -> Self {
+        let step = |planned: &PlannedStep| {
+            let said = event.approvals.iter().find(|approval| approval.step == planned.id);
+            let timeout_ms = said.map_or(DEFAULT_APPROVAL_TIMEOUT_MS, |approval| approval.timeout_ms);
+            let mut planned = planned.clone();
+            planned.policy.needs_approval &= !planted::is(Defect::RunUnapproved);
+            Step::new(planned, timeout_ms.min(MAX_APPROVAL_TIMEOUT_MS))
+        };
         Self {
             version: event.version,
             reason: event.reason,
             planner: event.planner.clone(),
-            steps: event.steps.iter().cloned().map(Step::new).collect(),
+            steps: event.steps.iter().map(step).collect(),
             then: event.then,
             guidance: event.guidance.clone(),
             generated_ms: clock_ms,
@@ -317,7 +271,7 @@ fn settle_waiting(plan: &mut PlanVersion, clock_ms: Millis, readied: &mut Vec<us
             }
         }
         if step.state == StepState::Ready {
-            step.attempt = 1;
+            step.attempt = u32::from(!step.plan.policy.needs_approval);
             step.ready_ms = clock_ms;
             step.not_before_ms = clock_ms;
             readied.push(i);

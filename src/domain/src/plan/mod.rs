@@ -27,6 +27,18 @@ pub enum PlanReason {
     Edit,
 }
 
+impl PlanReason {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Continue => "continue",
+            Self::Failure => "failure",
+            Self::Edit => "edit",
+        }
+    }
+}
+
 /// What follows when all steps have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

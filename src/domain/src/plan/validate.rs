@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::reference::referenced_steps;
 use super::{OnFailure, PlanReason, PlannedStep, StepPolicy, Then, structure_problem};
-use crate::event::{Author, PlanGenerated, TurnLimits};
+use crate::event::{ApprovalTimeout, Author, PlanGenerated, TurnLimits};
 use crate::id::StepId;
 use crate::json::RawJson;
-use crate::limits::MAX_STEPS;
+use crate::limits::{DEFAULT_APPROVAL_TIMEOUT_MS, MAX_STEPS};
 
 /// What the domain needs to know of the tools: names, schemas and policies, nothing of how they run.
 pub trait Toolbox: Send + Sync {
@@ -22,6 +22,16 @@ pub trait Toolbox: Send + Sync {
 
     /// The limits of a turn of `agent`.
     fn turn_limits(&self, agent: &str) -> TurnLimits;
+
+    /// How long a step of `tool` waits for its approval, where its policy asks for one.
+    fn approval_timeout_ms(&self, _tool: &str) -> u64 {
+        DEFAULT_APPROVAL_TIMEOUT_MS
+    }
+
+    /// Tokens that a conversation with `agent` may use; `None`: as many as it takes.
+    fn token_budget(&self, _agent: &str) -> Option<u64> {
+        None
+    }
 }
 
 /// Why a toolbox refuses a call.
@@ -106,7 +116,21 @@ pub fn validate(
         return Err(problems);
     }
     let guidance = proposal.guidance.clone().filter(|text| !text.is_empty()).map(bounded_guidance);
-    Ok(PlanGenerated { version, reason, planner, steps, then: proposal.then, guidance, models: None })
+    let approvals = steps.iter().filter(|step| step.policy.needs_approval).map(|step| ApprovalTimeout {
+        step: step.id.clone(),
+        timeout_ms: toolbox.approval_timeout_ms(&step.tool),
+    });
+    let approvals = approvals.collect();
+    Ok(PlanGenerated {
+        version,
+        reason,
+        planner,
+        steps,
+        then: proposal.then,
+        guidance,
+        models: None,
+        approvals,
+    })
 }
 
 /// Guidance is a hint of a few sentences; a model that writes a book there is cut short.

@@ -2,8 +2,10 @@
 //! for what the wire accepts and what the views show.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod approvals;
 mod audit;
 mod bounds;
+mod budgets;
 mod cancels;
 mod decide;
 mod doubts;

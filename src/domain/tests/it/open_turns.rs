@@ -56,9 +56,14 @@ fn a_step_that_waits_for_a_person_is_seen() {
         step: id("a"),
         timeout_ms: 1_000,
     })]);
+    let brief = |hand: &Hand| briefs(&hand.state, hand.now)[0];
     assert_eq!(statuses(&hand), [(1, "running", false)], "b is");
+    assert_eq!((brief(&hand).approvals, brief(&hand).approval_since_ms), (1, Some(START_MS)));
+    assert_eq!(found(&hand)[0].awaiting_approval, [effect(0, "a")]);
     hand.hears([ok("b", 1, "1")]);
     assert_eq!(statuses(&hand), [(1, "awaiting_approval", false)]);
+    hand.command("reset", Command::UserHistoryReset(HistoryReset { by: None }));
+    assert_eq!((brief(&hand).approvals, found(&hand)[0].awaiting_approval.len()), (0, 0), "it is ending");
 }
 
 #[test]

@@ -107,6 +107,7 @@ fn play(needs_approval: bool, events: Vec<Event>) -> (Vec<String>, String) {
     let name = match &found.state {
         StepState::Failed(error) => format!("failed {}", error.kind),
         StepState::Done(result) => format!("done {result:?}"),
+        StepState::AwaitingApproval(_) => found.state.word().to_owned(),
         other => format!("{other:?}"),
     };
     (answers, format!("{name} at attempt {}", found.attempt))
@@ -178,8 +179,26 @@ fn doubts_are_closed_by_a_late_result_or_a_settlement_whichever_is_first() {
 fn approvals() {
     for (needed, events, answers, end) in [
         (false, vec![ask()], vec!["not_awaited"], "Ready at attempt 1"),
-        (true, vec![approval(Approval::Approved)], vec!["not_awaited"], "Ready at attempt 1"),
-        (true, vec![ask(), ask()], vec!["changed", "not_awaited"], "AwaitingApproval at attempt 1"),
+        (true, vec![approval(Approval::Approved)], vec!["not_awaited"], "Ready at attempt 0"),
+        (true, vec![ask(), ask()], vec!["changed", "not_awaited"], "awaiting approval at attempt 0"),
+        (
+            true,
+            vec![ok(1), error(0, true), doubt(0), ask(), ok(1), ok(0), error(0, false), doubt(0), expired(1)],
+            [["other_attempt"; 3].to_vec(), vec!["changed"], ["other_attempt"; 5].to_vec()].concat(),
+            "awaiting approval at attempt 0",
+        ),
+        (
+            true,
+            vec![ask(), expired(0), approval(Approval::Approved)],
+            vec!["changed", "changed", "step_ended"],
+            "failed approval_timeout at attempt 0",
+        ),
+        (
+            true,
+            vec![ask(), approval(Approval::Approved), expired(0), ok(1)],
+            vec!["changed", "changed", "other_attempt", "changed"],
+            "done 42 at attempt 1",
+        ),
         (
             true,
             vec![ask(), approval(Approval::Approved), ask()],
@@ -190,7 +209,7 @@ fn approvals() {
             true,
             vec![ask(), approval(Approval::Rejected)],
             vec!["changed", "changed"],
-            "failed rejected at attempt 1",
+            "failed rejected at attempt 0",
         ),
     ] {
         let words = format!("{events:?}");

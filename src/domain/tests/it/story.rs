@@ -19,6 +19,7 @@ pub fn step(depends_on: &[usize], replies: &[Reply]) -> StepScript {
         max_attempts: 2,
         latency_ms: 100,
         replies: replies.to_vec(),
+        approval: None,
     }
 }
 
@@ -182,6 +183,8 @@ fn generated_worlds_know_every_ending() {
         "ToolInvocationInDoubt",
         "InvocationSettled",
         "RetryAdvanced",
+        "ApprovalRequested",
+        "ApprovalRecorded",
         "late ToolInvocationResulted",
         "late ToolInvocationInDoubt",
         "late InvocationSettled",
@@ -207,6 +210,7 @@ fn generated_worlds_know_every_ending() {
         "Failed, synthesis_timeout",
         "Failed, turn_timeout",
         "Failed, answer_too_large",
+        "Failed, token_budget",
     ] {
         assert!(seen.get(ending).is_some_and(|times| *times >= 3), "{ending} is too rare: {seen:#?}");
     }

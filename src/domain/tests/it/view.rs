@@ -60,18 +60,18 @@ fn the_plan_as_clients_read_it() {
         json!({
             "conversation_id": "c1", "turn": 1, "version": 1, "status": "running",
             "planner": { "provider": "builtin", "model": null }, "reason": "first", "then": "answer",
-            "steps": [
+            "guidance": null, "steps": [
                 {
                     "id": "s0", "tool": "echo", "arguments": { "text": "step 0" }, "depends_on": [],
                     "status": "done", "attempts": 1, "effect_id": "c1:turn-0:1:s0",
                     "started_at": rfc3339(START_MS + 30), "finished_at": rfc3339(START_MS + 130),
-                    "retry_at": null,
+                    "retry_at": null, "approval_until": null, "approved_by": null,
                     "result": { "of": "turn-0/1/s0", "given": { "text": "step 0" } }, "error": null,
                 },
                 {
                     "id": "s1", "tool": "echo", "arguments": { "text": "turn-0/1/s0" }, "depends_on": ["s0"],
                     "status": "running", "attempts": 1, "effect_id": "c1:turn-0:1:s1",
-                    "started_at": null, "finished_at": null, "retry_at": null, "result": null, "error": null,
+                    "started_at": null, "finished_at": null, "retry_at": null, "approval_until": null, "approved_by": null, "result": null, "error": null,
                 },
             ],
         })
@@ -81,7 +81,7 @@ fn the_plan_as_clients_read_it() {
         plan_json(&planning, START_MS),
         json!({
             "conversation_id": "c1", "turn": 1, "version": 0, "status": "planning", "planner": null,
-            "reason": null, "then": null, "steps": [],
+            "reason": null, "then": null, "guidance": null, "steps": [],
         })
     );
 }
@@ -182,7 +182,7 @@ fn the_conversation_at_a_glance_and_its_history() {
         serde_json::to_value(view(&state)).unwrap(),
         json!({
             "conversation_id": "c1", "offset": 6, "turns": 3, "running": 2, "queued": 1,
-            "updated_at": rfc3339(START_MS + 1_000), "blocked": null,
+            "updated_at": rfc3339(START_MS + 1_000), "blocked": null, "tokens_used": 15, "token_budget": null,
         })
     );
     let asked = |n: u32, status: &str, answer: Value, after: i64| {

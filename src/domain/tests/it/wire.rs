@@ -130,7 +130,7 @@ fn commands_are_sorted_likewise_but_an_unknown_one_is_unreadable() {
         (ask(json!({ "message": " " })), "bad_payload"),
         (ask(json!({})), "bad_payload"),
         (with("type", json!("PlanGenerated")), "unknown_type"),
-        (with("type", json!("ApprovalGiven")), "unknown_type"),
+        (with("type", json!("PlanEdited")), "unknown_type"),
         (with("version", json!(2)), "unknown_type"),
         (with("conversation_id", json!("c2")), "key_mismatch"),
     ] {

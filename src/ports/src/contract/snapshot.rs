@@ -52,7 +52,18 @@ fn dirty(conversation: &ConversationId, partition: u32, offsets: &[u64], wake_at
 
 fn open(wake_at_ms: Option<i64>, turn: u32) -> Open {
     let status = OpenStatus::InDoubt;
-    Open { wake_at_ms, turns: vec![OpenBrief { turn, received_ms: -7, status, doubts: 2, tools: u64::MAX }] }
+    Open {
+        wake_at_ms,
+        turns: vec![OpenBrief {
+            turn,
+            received_ms: -7,
+            status,
+            doubts: 2,
+            approvals: 1,
+            approval_since_ms: Some(-3),
+            tools: u64::MAX,
+        }],
+    }
 }
 
 async fn flush(store: &dyn SnapshotStore, partition: u32, dirty: Vec<Dirty>, next_offset: u64) {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use callboard_domain::event::{ToolError, TurnLimits};
 use callboard_domain::json::RawJson;
+use callboard_domain::limits::DEFAULT_APPROVAL_TIMEOUT_MS;
 use callboard_domain::plan::{Backoff, EffectClass, OnFailure, StepPolicy, ToolRefusal, Toolbox};
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
@@ -67,6 +68,7 @@ impl ScriptedTool {
             backoff: Backoff { initial_ms: 100, max_ms: 1_000 },
             on_failure: OnFailure::Fail,
             concurrency: 16,
+            approval_timeout_ms: None,
         }
     }
 
@@ -155,18 +157,26 @@ impl Tool for ScriptedTool {
 pub struct FakeTools {
     tools: BTreeMap<Arc<str>, Arc<dyn Tool>>,
     limits: TurnLimits,
+    token_budget: Option<u64>,
 }
 
 impl FakeTools {
     #[must_use]
     pub fn new(tools: impl IntoIterator<Item = Arc<dyn Tool>>) -> Self {
         let tools = tools.into_iter().map(|tool| (tool.spec().name.clone(), tool)).collect();
-        Self { tools, limits: TurnLimits::default() }
+        Self { tools, limits: TurnLimits::default(), token_budget: None }
     }
 
     #[must_use]
     pub fn with_limits(mut self, limits: TurnLimits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Conversations may use so many tokens.
+    #[must_use]
+    pub fn with_token_budget(mut self, tokens: u64) -> Self {
+        self.token_budget = Some(tokens);
         self
     }
 }
@@ -186,6 +196,15 @@ impl Toolbox for FakeTools {
 
     fn turn_limits(&self, _agent: &str) -> TurnLimits {
         self.limits
+    }
+
+    fn approval_timeout_ms(&self, tool: &str) -> u64 {
+        let said = self.tools.get(tool).and_then(|tool| tool.spec().approval_timeout_ms);
+        said.unwrap_or(DEFAULT_APPROVAL_TIMEOUT_MS)
+    }
+
+    fn token_budget(&self, _agent: &str) -> Option<u64> {
+        self.token_budget
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use figment::value::Value;
 
-use super::operations::{ActorsArgs, DlqCommand, EffectsCommand, RetryNowArgs, TurnsArgs};
+use super::operations::{ActorsArgs, ApprovalsArgs, DlqCommand, EffectsCommand, RetryNowArgs, TurnsArgs};
 use crate::config::{Flag, Part};
 
 /// A durable runtime for tool-using LLM agents on Apache Kafka.
@@ -80,6 +80,8 @@ pub enum Command {
     /// Steps whose outcome nobody knows
     #[command(subcommand)]
     Effects(EffectsCommand),
+    /// Steps that wait for a person: list, approve, reject
+    Approvals(ApprovalsArgs),
     /// Start a step that waits in back-off at once
     RetryNow(RetryNowArgs),
     /// Cancel a conversation's newest turn

@@ -1,4 +1,4 @@
-//! `callboard inspect`: a turn's plan as a table, as Mermaid or as JSON.
+//! `callboard inspect`: a turn's plan as a table (every version of it), as Mermaid or as JSON.
 
 use super::client::{Client, Request, block_on, say, say_json, segment};
 use super::plan_table::table;
@@ -19,5 +19,14 @@ pub fn run(global: &Global, args: &InspectArgs) -> Outcome {
         return say(text.trim_end());
     }
     let plan = block_on(client.json(Request::get(&path)))?;
-    if global.json { say_json(&plan) } else { say(&table(&plan)) }
+    if global.json {
+        return say_json(&plan);
+    }
+    if plan["versions"].as_u64().unwrap_or(0) < 2 {
+        return say(&table(&plan));
+    }
+    let path = format!("/v1/conversations/{id}/turns/{}/plans", plan["turn"]);
+    let all = block_on(client.json(Request::get(&path)))?;
+    let tables: Vec<String> = all["plans"].as_array().into_iter().flatten().map(table).collect();
+    say(&tables.join("\n\n"))
 }

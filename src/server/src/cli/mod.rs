@@ -3,6 +3,7 @@
 //! through `crate::offline`.
 
 mod actors;
+mod approvals;
 mod arguments;
 mod ask;
 mod chat;
@@ -33,8 +34,8 @@ pub use arguments::{
 };
 pub use exit::{Failure, Outcome, finish};
 pub use operations::{
-    ActorOrder, ActorsArgs, DlqCommand, EffectsCommand, Letters, Rate, RedriveArgs, RetryNowArgs, SettleArgs,
-    TurnsArgs,
+    ActorOrder, ActorsArgs, ApprovalsArgs, ApprovalsCommand, DlqCommand, EffectsCommand, Letters, Rate,
+    RedriveArgs, RetryNowArgs, SettleArgs, TurnsArgs, WordArgs,
 };
 
 /// Runs the command that was typed.
@@ -55,6 +56,7 @@ pub fn run(cli: &Cli) -> Outcome {
         Command::Dlq(command) => dlq::run(global, command),
         Command::Turns(args) => turns::run(global, args),
         Command::Effects(command) => effects::run(global, command),
+        Command::Approvals(args) => approvals::run(global, args),
         Command::RetryNow(args) => effects::retry_now(global, args),
         Command::Cancel(args) => conversation::cancel(global, args),
         Command::Reset(args) => conversation::reset(global, args),

@@ -75,6 +75,43 @@ pub struct SettleArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct ApprovalsArgs {
+    #[command(subcommand)]
+    pub command: Option<ApprovalsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ApprovalsCommand {
+    /// What waits; also without a command
+    List,
+    /// Let a step run
+    Approve {
+        #[command(flatten)]
+        word: WordArgs,
+        /// With these arguments instead of the planned ones
+        #[arg(long, value_name = "JSON")]
+        arguments: Option<String>,
+    },
+    /// Turn a step away: it fails, by its failure policy
+    Reject {
+        #[command(flatten)]
+        word: WordArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct WordArgs {
+    /// CONVERSATION:COMMAND:VERSION:STEP, as `approvals` shows it
+    pub effect: String,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Whose word it is; the owner of the key without it
+    #[arg(long, value_name = "WHO")]
+    pub by: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct RetryNowArgs {
     /// CONVERSATION:COMMAND:VERSION:STEP of a step in back-off
     pub effect: String,

@@ -15,8 +15,19 @@ pub fn table(plan: &Value) -> String {
         (Some(provider), None) => format!(", planned by {provider}"),
         _ => String::new(),
     };
-    let out =
-        format!("turn {} version {}: {}{planner}\n", plan["turn"], plan["version"], text(&plan["status"]));
+    let why = match plan["reason"].as_str() {
+        None | Some("first") => String::new(),
+        Some(reason) => format!(", asked for again ({reason})"),
+    };
+    let mut out = format!(
+        "turn {} version {}: {}{planner}{why}\n",
+        plan["turn"],
+        plan["version"],
+        text(&plan["status"])
+    );
+    if let Some(guidance) = plan["guidance"].as_str() {
+        out += &format!("guidance: {}\n", cell(&guidance.into(), 2 * CELL));
+    }
     let empty = Vec::new();
     let steps = plan["steps"].as_array().unwrap_or(&empty);
     let mut rows =

@@ -65,11 +65,12 @@ fn picture(turns: &[Value]) -> Vec<Line> {
 fn row(turn: &Value) -> [String; 6] {
     let list =
         |name: &str| -> Vec<String> { turn[name].as_array().into_iter().flatten().map(text).collect() };
-    let doubts = list("in_doubt");
-    let waits = match (doubts.is_empty(), turn["retry_at"].as_str()) {
-        (false, _) => format!("settle {}", doubts.join(", ")),
-        (true, Some(at)) => format!("retry at {at}"),
-        (true, None) => String::new(),
+    let (doubts, approvals) = (list("in_doubt"), list("awaiting_approval"));
+    let waits = match turn["retry_at"].as_str() {
+        _ if !doubts.is_empty() => format!("settle {}", doubts.join(", ")),
+        _ if !approvals.is_empty() => format!("approve {}", approvals.join(", ")),
+        Some(at) => format!("retry at {at}"),
+        None => String::new(),
     };
     let ended = if turn["ended"] == true { " (ended)" } else { "" };
     [

@@ -81,6 +81,8 @@ pub const KEYS: &[Key] = &[
     key("tools.*.deadline_ms", Kind::Number),
     key("tools.*.backoff.initial_ms", Kind::Number),
     key("tools.*.backoff.max_ms", Kind::Number),
+    key("tools.*.approval", Kind::Switch),
+    key("tools.*.approval_timeout_ms", Kind::Number),
     key("tools.weather.base_url", Kind::Text),
     key("tools.weather.geocoding_url", Kind::Text),
     key("tools.weather.api_key", Kind::Secret),
@@ -91,6 +93,7 @@ pub const KEYS: &[Key] = &[
     key("turns.planning_timeout_ms", Kind::Number),
     key("turns.synthesis_timeout_ms", Kind::Number),
     key("turns.turn_timeout_ms", Kind::Number),
+    key("turns.token_budget", Kind::Number),
     key("limits.commands_in_flight", Kind::Number),
     key("limits.requests_in_flight", Kind::Number),
     key("limits.crashes_per_invocation", Kind::Number),
@@ -142,9 +145,7 @@ pub fn is_later(path: &[String]) -> bool {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     matches!(
         path.as_slice(),
-        ["mcp", ..]
-            | ["tools", "http_get", ..]
-            | ["tools", _, "run" | "url" | "schema" | "effect" | "approval", ..]
+        ["mcp", ..] | ["tools", "http_get", ..] | ["tools", _, "run" | "url" | "schema" | "effect", ..]
     )
 }
 

@@ -213,7 +213,10 @@ pub enum SnapshotEngine {
 pub struct TurnSettings {
     pub planning_timeout_ms: u64,
     pub synthesis_timeout_ms: u64,
+    /// The waiting for approvals does not count.
     pub turn_timeout_ms: u64,
+    /// Tokens that a conversation may use, all its turns together; as many as it takes without it.
+    pub token_budget: Option<NonZero<u64>>,
 }
 
 impl Default for TurnSettings {
@@ -223,6 +226,7 @@ impl Default for TurnSettings {
             planning_timeout_ms: limits.planning_timeout_ms,
             synthesis_timeout_ms: limits.synthesis_timeout_ms,
             turn_timeout_ms: limits.turn_timeout_ms,
+            token_budget: None,
         }
     }
 }

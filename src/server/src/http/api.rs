@@ -9,6 +9,7 @@ use callboard_actors::Node;
 use callboard_domain::id::{CommandId, ConversationId};
 use callboard_ports::clock::{Clock, Entropy};
 use callboard_ports::log::Log;
+use callboard_ports::tool::ToolRegistry;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
@@ -22,6 +23,7 @@ pub struct Running {
     pub log: Arc<dyn Log>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    pub tools: Arc<dyn ToolRegistry>,
     pub dead_letters: DeadLetters,
     /// Why the log cannot be reached now, if so.
     pub unreachable: Box<dyn Fn() -> Option<String> + Send + Sync>,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use callboard_domain::id::{CommandId, ConversationId};
 use callboard_domain::json::RawJson;
+use callboard_domain::plan::PlanReason;
 use callboard_domain::view::{ConversationView, HistoryView, PlanView, StepView, TurnView};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -88,6 +89,9 @@ pub struct StepDto {
     pub finished_at: Option<Arc<str>>,
     /// When a step in back-off is tried again.
     pub retry_at: Option<String>,
+    /// Until when a step that awaits approval waits.
+    pub approval_until: Option<String>,
+    pub approved_by: Option<Arc<str>>,
     #[schema(value_type = Object, nullable)]
     pub result: Option<RawJson>,
     pub error: Option<ToolErrorDto>,
@@ -108,6 +112,8 @@ impl From<StepView> for StepDto {
             started_at: step.started_at,
             finished_at: step.finished_at,
             retry_at: step.retry_at,
+            approval_until: step.approval_until,
+            approved_by: step.approved_by,
             result: step.result,
             error,
         }
@@ -126,6 +132,10 @@ pub struct PlanDto {
     /// `queued`, `planning`, `running`, `answered`, `failed`, `cancelled`.
     pub status: &'static str,
     pub planner: Option<PlannerDto>,
+    /// Why it was asked for: `first`, `continue`, `failure`, `edit`.
+    pub reason: Option<&'static str>,
+    /// The planner's word to whoever writes the answer.
+    pub guidance: Option<Arc<str>>,
     pub steps: Vec<StepDto>,
 }
 
@@ -139,9 +149,19 @@ impl PlanDto {
             versions: if plan.version == 0 { 0 } else { u32::try_from(versions).unwrap_or(u32::MAX) },
             status: plan.status.as_str(),
             planner: plan.planner.map(|p| PlannerDto { provider: p.provider, model: p.model }),
+            reason: plan.reason.map(PlanReason::as_str),
+            guidance: plan.guidance,
             steps: plan.steps.into_iter().map(StepDto::from).collect(),
         }
     }
+}
+
+/// Every version of a turn's plan, the oldest first.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct PlansDto {
+    pub conversation_id: String,
+    pub turn: u32,
+    pub plans: Vec<PlanDto>,
 }
 
 /// A record that holds a conversation.
@@ -164,6 +184,10 @@ pub struct ConversationDto {
     pub queued: usize,
     pub updated_at: String,
     pub blocked: Option<BlockedDto>,
+    /// By plans and answers of all its turns.
+    pub tokens_used: u64,
+    /// `null`: it may use as many as it takes.
+    pub token_budget: Option<u64>,
 }
 
 impl From<ConversationView> for ConversationDto {
@@ -178,6 +202,8 @@ impl From<ConversationView> for ConversationDto {
             queued: view.queued,
             updated_at: view.updated_at,
             blocked,
+            tokens_used: view.tokens_used,
+            token_budget: view.token_budget,
         }
     }
 }

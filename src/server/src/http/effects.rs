@@ -35,13 +35,13 @@ pub struct EffectDto {
 }
 
 /// The step of an effect, as it stands.
-struct Found {
-    turn: u32,
-    step: StepView,
+pub(super) struct Found {
+    pub turn: u32,
+    pub step: StepView,
 }
 
 impl Found {
-    fn dto(self, effect: &EffectId) -> EffectDto {
+    pub fn dto(self, effect: &EffectId) -> EffectDto {
         EffectDto {
             effect_id: effect.to_string(),
             conversation_id: effect.conversation.to_string(),
@@ -58,16 +58,16 @@ impl Found {
 }
 
 /// What is asked of an effect, with the words for what it is not.
-struct Asked<'a> {
-    effect: &'a EffectId,
-    command: Command,
+pub(super) struct Asked<'a> {
+    pub effect: &'a EffectId,
+    pub command: Command,
     /// Whether the step is as it must be…
-    fits: fn(&Found) -> bool,
+    pub fits: fn(&Found) -> bool,
     /// …and the problem's code where it is not.
-    code: &'static str,
-    verb: &'static str,
+    pub code: &'static str,
+    pub verb: &'static str,
     /// Whether an event is what an earlier request with the same key and this body came to.
-    same: &'a dyn Fn(&Event) -> bool,
+    pub same: &'a dyn Fn(&Event) -> bool,
 }
 
 /// What came of it.
@@ -182,7 +182,7 @@ pub async fn retry_now(
     decide(&api, &request, &principal, asked).await
 }
 
-fn effect_id(text: &str) -> Result<EffectId, Problem> {
+pub(super) fn effect_id(text: &str) -> Result<EffectId, Problem> {
     text.parse().map_err(|e: callboard_domain::id::InvalidId| {
         let detail = format!("{e}; an effect id reads CONVERSATION:COMMAND:VERSION:STEP, as plans show it");
         Problem::bad_request("invalid_id", detail).field("effect")
@@ -208,7 +208,8 @@ fn refuse(problem: Option<QueryProblem>) -> Result<(), Problem> {
     Err(Problem::bad_request("invalid_field", format!("{field}: {}", problem.message)).field(field))
 }
 
-async fn decide(
+/// Appends the command where the step is as it must be, and gives what came of it.
+pub(super) async fn decide(
     api: &Api,
     request: &HttpRequest,
     principal: &Principal,
@@ -227,7 +228,7 @@ async fn decide(
         let before = running.node.commanded(conversation, command).await?;
         if !(asked.same)(&before.event) {
             let detail =
-                "this Idempotency-Key was used to settle it otherwise; this request needs another key";
+                "this Idempotency-Key was used to decide it otherwise; this request needs another key";
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             let problem = Problem::new(status, "idempotency_key_reused", detail);
             return Err(problem.field("Idempotency-Key"));
@@ -270,6 +271,11 @@ async fn answer(
     else {
         return Err(unknown(effect, refused));
     };
+    if let Some(refused) = refused.filter(|refused| &*refused.code != code) {
+        // What its arguments may be is for the log to say, where the gateway knows other tools.
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        return Err(Problem::new(status, &refused.code, refused.message.to_string()).field("arguments"));
+    }
     // What came first in the log (a late result, somebody else's word) made it void.
     if refused.is_some() || !decided.took_effect {
         return Err(conflict(code, effect, found.state()));
@@ -282,12 +288,16 @@ async fn answer(
 }
 
 fn conflict(code: &'static str, effect: &EffectId, state: &'static str) -> Problem {
-    let what = if code == "not_in_doubt" { "is not in doubt" } else { "does not wait in back-off" };
+    let what = match code {
+        "not_in_doubt" => "is not in doubt",
+        "not_awaiting_approval" => "does not await approval",
+        _ => "does not wait in back-off",
+    };
     let detail = format!("{effect} {what}: it is {}", state.replace('_', " "));
     Problem::new(StatusCode::CONFLICT, code, detail).state(state)
 }
 
-fn unknown(effect: &EffectId, refused: Option<&CommandRefused>) -> Problem {
+pub(super) fn unknown(effect: &EffectId, refused: Option<&CommandRefused>) -> Problem {
     let detail = refused.map_or_else(
         || format!("there is no step {effect} in what its conversation still holds of its turns"),
         |refused| refused.message.to_string(),
@@ -296,7 +306,7 @@ fn unknown(effect: &EffectId, refused: Option<&CommandRefused>) -> Problem {
 }
 
 /// The step of an effect, of any plan version of a turn that the state holds.
-async fn look(running: &Running, effect: &EffectId) -> Result<Option<Found>, Problem> {
+pub(super) async fn look(running: &Running, effect: &EffectId) -> Result<Option<Found>, Problem> {
     let (of, now_ms) = (effect.clone(), running.clock.now_ms());
     let look = move |state: &State| {
         let turn = state.known(of.command.as_str())?.turn?;

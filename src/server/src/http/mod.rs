@@ -3,6 +3,7 @@
 
 mod admin;
 mod api;
+mod approvals;
 mod body;
 mod chat;
 mod control;
@@ -83,6 +84,7 @@ fn conversation_routes(config: &mut web::ServiceConfig) {
         .service(resource(&of(""), GET, get().to(conversation::get)))
         .service(resource(&of("/turns/{turn}"), GET, get().to(turn::get)))
         .service(resource(&of("/turns/{turn}/plan"), GET, get().to(turn::plan)))
+        .service(resource(&of("/turns/{turn}/plans"), GET, get().to(turn::plans)))
         .service(resource(&of("/turns/{turn}/cancel"), "POST", web::post().to(control::cancel)))
         .service(resource(&of("/plan"), GET, get().to(turn::newest_plan)))
         .service(resource(&of("/cancel"), "POST", web::post().to(control::cancel_newest)))
@@ -90,6 +92,8 @@ fn conversation_routes(config: &mut web::ServiceConfig) {
         .service(resource(&of("/events"), "GET", web::get().to(events::events)))
         .service(resource(&of("/history"), GET, get().to(conversation::history)))
         .service(resource(&of("/replay"), GET, get().to(conversation::replay)))
+        .service(resource(&of("/approvals/{effect}"), "POST", web::post().to(approvals::give)))
+        .service(resource("/v1/approvals", GET, get().to(approvals::list)))
         .service(resource("/v1/turns", GET, get().to(open_turns::list)))
         .service(resource("/admin/v1/effects", GET, get().to(open_turns::doubts)))
         .service(resource("/admin/v1/effects/{effect}/settle", "POST", web::post().to(effects::settle)))

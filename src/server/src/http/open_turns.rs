@@ -42,6 +42,8 @@ pub struct OpenTurnDto {
     pub in_doubt: Vec<String>,
     /// Effect ids of the steps in back-off: they can be tried at once.
     pub backing_off: Vec<String>,
+    /// Effect ids of the steps that await approval: decide them.
+    pub awaiting_approval: Vec<String>,
 }
 
 impl OpenTurnDto {
@@ -60,6 +62,7 @@ impl OpenTurnDto {
             tools: turn.tools,
             in_doubt: texts(&turn.in_doubt),
             backing_off: texts(&turn.backing_off),
+            awaiting_approval: texts(&turn.awaiting_approval),
         }
     }
 }
@@ -79,7 +82,7 @@ pub struct OpenTurnPage {
 }
 
 /// Cursor and limit, as both lists have them.
-fn place(of: &mut Parameters) -> Result<(Option<OpenCursor>, usize), Problem> {
+pub(super) fn place(of: &mut Parameters) -> Result<(Option<OpenCursor>, usize), Problem> {
     let after = of.parsed("cursor", "a next_cursor of a page before", |text| text.parse().ok())?;
     Ok((after, of.number("limit", 1..=OPEN_PAGE)?.unwrap_or(PAGE)))
 }

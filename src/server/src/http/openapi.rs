@@ -4,7 +4,8 @@ use actix_web::HttpResponse;
 use utoipa::OpenApi;
 
 use super::{
-    admin, chat, control, conversation, dead_letters, dto, effects, events, health, open_turns, problem, turn,
+    admin, approvals, chat, control, conversation, dead_letters, dto, effects, events, health, open_turns,
+    problem, turn,
 };
 
 #[derive(OpenApi)]
@@ -19,12 +20,15 @@ use super::{
         turn::get,
         turn::plan,
         turn::newest_plan,
+        turn::plans,
         events::events,
         control::cancel,
         control::cancel_newest,
         control::reset,
         admin::actors,
         admin::kill,
+        approvals::list,
+        approvals::give,
         open_turns::list,
         open_turns::doubts,
         effects::settle,

@@ -29,10 +29,11 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-const FILES: [(&str, &str, &str); 7] = [
+const FILES: [(&str, &str, &str); 8] = [
     ("/", "index.html", "text/html; charset=utf-8"),
     ("/app.css", "app.css", "text/css; charset=utf-8"),
     ("/app.js", "app.js", SCRIPT),
+    ("/approvals.js", "approvals.js", SCRIPT),
     ("/kill.js", "kill.js", SCRIPT),
     ("/plan.js", "plan.js", SCRIPT),
     ("/server.js", "server.js", SCRIPT),

@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::api::{Api, Running};
 use super::chat::answer;
-use super::dto::{PlanDto, TurnDto};
+use super::dto::{PlanDto, PlansDto, TurnDto};
 use super::prefer;
 use super::problem::Problem;
 use crate::compare::fold;
@@ -214,6 +214,36 @@ pub async fn newest_plan(
     plan_of(&api, &request, &path, &TurnName::Newest, &query).await
 }
 
+/// Every version of a turn's plan, live.
+#[utoipa::path(
+    get, path = "/v1/conversations/{id}/turns/{turn}/plans", tag = "conversations",
+    params(("id" = String, Path), ("turn" = String, Path, description = "Number from 1, or command id")),
+    responses((status = 200, body = PlansDto), (status = 404, body = Problem), (status = 503, body = Problem))
+)]
+pub async fn plans(api: web::Data<Api>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
+    let (turn, plans) = all_of(&api, &path.0, &TurnName::parse(&path.1)?).await?;
+    let versions = plans.len();
+    let plans = plans.into_iter().map(|plan| PlanDto::of(plan, versions)).collect();
+    Ok(HttpResponse::Ok().json(PlansDto { conversation_id: path.0.clone(), turn, plans }))
+}
+
+/// The number of a turn, and every version of its plan.
+async fn all_of(api: &Api, id: &str, name: &TurnName) -> Result<(u32, Vec<PlanView>), Problem> {
+    let running = api.running()?;
+    let id = ConversationId::new(id)?;
+    let turn = find(running, &id, name).await?;
+    let (number, now_ms) = (turn.turn, running.clock.now_ms());
+    let plans: Vec<PlanView> =
+        running.node.read(&id, move |state| view::plans(state, number, now_ms)).await?;
+    if !plans.is_empty() {
+        return Ok((number, plans));
+    }
+    // The state has let go of it; right after its last event it still had it in full.
+    let records = running.node.records(&id).await?;
+    let state = fold(&id, Some(turn.offset), records, |_, _, _| {}).await?;
+    Ok((number, view::plans(&state, number, now_ms)))
+}
+
 async fn plan_of(
     api: &Api,
     request: &HttpRequest,
@@ -221,18 +251,7 @@ async fn plan_of(
     name: &TurnName,
     query: &PlanQuery,
 ) -> Result<HttpResponse, Problem> {
-    let running = api.running()?;
-    let id = ConversationId::new(id)?;
-    let turn = find(running, &id, name).await?;
-    let (number, now_ms) = (turn.turn, running.clock.now_ms());
-    let mut plans: Vec<PlanView> =
-        running.node.read(&id, move |state| view::plans(state, number, now_ms)).await?;
-    if plans.is_empty() {
-        // The state has let go of it; right after its last event it still had it in full.
-        let records = running.node.records(&id).await?;
-        let state = fold(&id, Some(turn.offset), records, |_, _, _| {}).await?;
-        plans = view::plans(&state, number, now_ms);
-    }
+    let (number, mut plans) = all_of(api, id, name).await?;
     let versions = plans.len();
     let wanted = match query.version {
         None => plans.pop(),

@@ -3,7 +3,8 @@
 "use strict";
 
 import { call, link, sleep, start } from "./server.js";
-import { element, plannedBy, stepCard, words } from "./plan.js";
+import { watchApprovals } from "./approvals.js";
+import { element, plannedBy, stepCard, versionCard, words } from "./plan.js";
 import { draw } from "./tree.js";
 import * as kill from "./kill.js";
 
@@ -39,6 +40,7 @@ function open(id, push) {
   if (shown === "kill" && id) kill.enter(id);
   $("turns").replaceChildren();
   $("steps").replaceChildren();
+  $("versions").replaceChildren();
   $("plan-status").textContent = "";
   $("planner").textContent = "The plan of the newest turn shows here.";
   $("empty").hidden = false;
@@ -187,6 +189,8 @@ async function showPlan(mine) {
   $("plan-status").className = `badge ${plan.status}`;
   $("planner").textContent = plannedBy(plan);
   $("steps").replaceChildren(...plan.steps.map(stepCard));
+  const earlier = plan.versions > 1 ? (await call(of(`/turns/${plan.turn}/plans`))).plans.slice(0, -1) : [];
+  if (mine === view) $("versions").replaceChildren(...earlier.reverse().map(versionCard));
 }
 
 async function showTree() {
@@ -280,4 +284,5 @@ link.addEventListener("change", showReady);
 setInterval(showTree, TREE_MS);
 $("idle").addEventListener("change", showTree);
 start();
+watchApprovals();
 fromAddress();

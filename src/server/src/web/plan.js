@@ -30,8 +30,19 @@ export function stepCard(step) {
   item.append(element("div", "detail", brief(step.arguments)));
   if (step.depends_on.length) item.append(element("div", "detail", `after ${step.depends_on.join(", ")}`));
   if (step.attempts > 1) item.append(element("div", "detail", `attempt ${step.attempts}`));
+  if (step.approved_by) item.append(element("div", "detail", `approved by ${step.approved_by}`));
   if (step.result !== null) item.append(element("div", "detail done", brief(step.result)));
   if (step.error) item.append(element("div", "detail error", `${step.error.kind}: ${step.error.message}`));
+  return item;
+}
+
+// An earlier version of a plan, beside the newest.
+export function versionCard(plan) {
+  const item = element("li");
+  const steps = element("ol");
+  steps.append(...plan.steps.map(stepCard));
+  item.append(element("h3", "", `Version ${plan.version}`), steps);
+  if (plan.guidance) item.append(element("div", "hint", plan.guidance));
   return item;
 }
 

@@ -1,6 +1,7 @@
 //! The binary as its users run it: real processes, HTTP, the embedded log and a real Kafka.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod approvals;
 mod bad_input;
 mod browser;
 mod crash;
@@ -19,6 +20,7 @@ mod garbage;
 mod kafka;
 #[cfg(feature = "kafka")]
 mod load;
+mod loops;
 mod matrix;
 mod metrics;
 mod models;

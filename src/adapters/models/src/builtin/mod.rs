@@ -100,6 +100,7 @@ impl BuiltinPlanner {
                 then: Then::Answer,
                 guidance: None,
                 models: None,
+                approvals: Vec::new(),
             })
         })
     }

@@ -42,7 +42,11 @@ impl SynthesizerRouter {
         let watched = Arc::new(Watched::new(sink));
         let prompt = Arc::new(prompt::answer::write(request, agent, self.shared.history_bytes));
         let mut tally = Tally::new(self.shared.prices.clone(), Some(agent.prompt_hash.clone()));
-        let choices = self.shared.choices(agent);
+        let mut choices = self.shared.choices(agent);
+        if request.tokens_left == Some(0) {
+            // A spent budget asks no model: what the tools have found is written down all the same.
+            choices.clear();
+        }
         for (i, Choice { provider, model }) in choices.iter().enumerate() {
             let line = match provider {
                 Provider::Model(line) => line,

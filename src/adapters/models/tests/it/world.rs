@@ -30,6 +30,7 @@ pub fn request(message: &str) -> PlanRequest {
         results: Vec::new(),
         down: Vec::new(),
         timeout_ms: 20_000,
+        tokens_left: None,
     }
 }
 
@@ -88,6 +89,7 @@ pub fn synthesis(
         history: Vec::new(),
         not_after_ms: i64::MAX,
         reply_to: ReplyTo { topic: Arc::from("conversation-events"), partition: 0, key: Arc::from("c-1") },
+        tokens_left: None,
     }
 }
 

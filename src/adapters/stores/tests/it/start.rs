@@ -27,7 +27,15 @@ fn dirty(i: u64, partition: u32) -> Dirty {
     // As large as a short conversation.
     let mut snapshot = encode(&state, partition, &identity());
     snapshot.extend(std::iter::repeat_n(b'x', 2_000));
-    let brief = OpenBrief { turn: 1, received_ms: 5, status: OpenStatus::Running, doubts: 0, tools: 1 };
+    let brief = OpenBrief {
+        turn: 1,
+        received_ms: 5,
+        status: OpenStatus::Running,
+        doubts: 0,
+        approvals: 0,
+        approval_since_ms: None,
+        tools: 1,
+    };
     let open = (i.is_multiple_of(OPEN_EVERY)).then(|| Open { wake_at_ms: Some(5), turns: vec![brief] });
     Dirty { conversation, snapshot, offsets: (i..i + 11).collect(), open }
 }

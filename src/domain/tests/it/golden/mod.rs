@@ -4,6 +4,7 @@
 //! rewritten: a type that changes its form gets a new version with files of its own. `CREATE_GOLDEN=1` writes
 //! those that do not exist yet, and nothing else.
 
+mod approvals;
 mod effects;
 mod values;
 
@@ -87,6 +88,7 @@ fn every_type_has_a_record_and_every_record_a_value() {
         "UserHistoryReset",
         "PlanCancelRequested",
         "InvocationSettleRequested",
+        "ApprovalGiven",
         "RetryNowRequested",
     ]
     .map(|name| ("command", name));

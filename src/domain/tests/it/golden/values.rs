@@ -38,7 +38,8 @@ pub fn all() -> Vec<(&'static str, Body)> {
     let plans = planning().into_iter().chain(invoking()).chain(settling()).chain(ending());
     let events = plans.map(|(name, event)| (name, Body::Event(event)));
     let requests = requests().into_iter().map(|(name, request)| (name, Body::Request(request)));
-    commands.chain(events).chain(requests).chain(super::effects::all()).collect()
+    let later = super::effects::all().into_iter().chain(super::approvals::all());
+    commands.chain(events).chain(requests).chain(later).collect()
 }
 
 pub fn json(text: &str) -> RawJson {
@@ -118,6 +119,7 @@ fn planning() -> Vec<(&'static str, Event)> {
         principal: asked.principal,
         metadata: asked.metadata,
         limits: limits(),
+        token_budget: None,
     };
     let planned = |name: &str, tool: &str, arguments: &str, after: &[&str], policy: StepPolicy| PlannedStep {
         id: step(name),
@@ -135,6 +137,7 @@ fn planning() -> Vec<(&'static str, Event)> {
             then,
             guidance: guidance.map(Into::into),
             models: None,
+            approvals: Vec::new(),
         })
     };
     let steps = vec![
@@ -312,6 +315,7 @@ fn requests() -> Vec<(&'static str, Request)> {
         history: vec![exchange("hello", Some("Hello!")), exchange("and?", None)],
         not_after_ms: 1_795_398_339_000,
         reply_to,
+        tokens_left: None,
     };
     vec![
         ("ToolInvocationRequested", Request::ToolInvocationRequested(invoke)),

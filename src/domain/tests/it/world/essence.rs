@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::conversation;
 
 /// Fields that say where or when in the log something stood, not what.
-const POSITIONS: [&str; 11] = [
+const POSITIONS: [&str; 14] = [
     "next_offset",
     "clock_ms",
     "offset",
@@ -19,6 +19,9 @@ const POSITIONS: [&str; 11] = [
     "not_before_ms",
     "closed_ms",
     "generated_ms",
+    "since_ms",
+    "waiting_since_ms",
+    "waited_ms",
 ];
 
 /// The state without positions and clock: equal for two logs that say the same.

@@ -11,18 +11,18 @@ pub mod tools;
 use std::collections::BTreeMap;
 
 use callboard_domain::command::{
-    Asked, Command, HistoryReset, InvocationSettleRequest, PlanCancelRequest, RetryNowRequest, UserQuery,
-    default_agent,
+    ApprovalDecision, Asked, Command, HistoryReset, InvocationSettleRequest, PlanCancelRequest,
+    RetryNowRequest, UserQuery, default_agent,
 };
 use callboard_domain::decide::{Decision, decide};
-use callboard_domain::event::{Event, Settlement};
+use callboard_domain::event::{Approval, Event, Settlement};
 use callboard_domain::time::Millis;
 use callboard_domain::wire::Readable;
 use callboard_domain::{CommandId, ConversationId, EffectId, RawJson, Recorded, State, StepId, audit};
 
 pub use essence::{bytes, ended, essence, gist, replay};
 pub use host::Host;
-pub use outside::proposal;
+pub use outside::{APPROVAL_MS, proposal};
 use script::{Act, Script};
 use tools::Tools;
 
@@ -76,6 +76,7 @@ impl World {
         let mut tools = Tools::default();
         tools.limits.turn_timeout_ms = script.turn_timeout_ms;
         tools.limits.max_rounds = script.max_rounds;
+        tools.token_budget = script.token_budget;
         let hosts = lags_ms.iter().map(|lag| Host::from(State::new(conversation()), *lag)).collect();
         let coming = commands(&script);
         Self {
@@ -163,7 +164,8 @@ impl World {
     pub fn take_over(&mut self, snapshot: State, losing: bool) {
         self.hosts = vec![Host::from(snapshot, 0)];
         if losing {
-            self.flights.clear();
+            // What people have to say does not die with a host.
+            self.flights.retain(|_, (_, event)| matches!(event, Event::ApprovalRecorded(_)));
         }
     }
 
@@ -215,6 +217,11 @@ fn commands(script: &Script) -> Vec<(Millis, Asked)> {
             Act::RetryNow { turn, step } => {
                 let request = RetryNowRequest { effect_id: effect(*turn, *step), by: None };
                 (own, Command::RetryNowRequested(request))
+            }
+            Act::Decide { turn, step, word } => {
+                let decision = outside::decision(*word).unwrap_or(Approval::Approved);
+                let (effect_id, by) = (effect(*turn, *step), "tester".into());
+                (own, Command::ApprovalGiven(ApprovalDecision { effect_id, decision, by, reason: None }))
             }
         };
         coming.push((at, Asked { id, command }));

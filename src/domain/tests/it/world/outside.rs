@@ -4,23 +4,34 @@ use std::sync::Arc;
 
 use callboard_domain::effect::{Effect, invocation};
 use callboard_domain::event::{
-    Event, FinalAnswerSynthesized, InvocationSettled, Outcome, PlanGenerated, Settlement, ToolError,
-    ToolInvocationInDoubt, ToolInvocationResulted,
+    Approval, ApprovalRecorded, ApprovalRequested, ApprovalTimeout, Event, FinalAnswerSynthesized,
+    InvocationSettled, ModelCalls, Outcome, PlanGenerated, Settlement, ToolError, ToolInvocationInDoubt,
+    ToolInvocationResulted,
 };
 use callboard_domain::limits::MAX_ANSWER_BYTES;
 use callboard_domain::plan::{Backoff, EffectClass, PlanReason, Proposal, ProposedStep, validate};
 use callboard_domain::time::{Millis, rfc3339};
 use callboard_domain::{CommandId, RawJson, State, StepId};
 
-use super::script::{Answering, PlanScript, Reply, Script, StepScript, TurnScript};
+use super::script::{Answering, PlanScript, Reply, Script, StepScript, TurnScript, Word};
 use super::tools::{Tools, author};
+
+/// How long an approval is waited for.
+pub const APPROVAL_MS: u64 = 60_000;
 
 type Said = Vec<(u64, CommandId, Event)>;
 
 /// The events that `effect` brings about and after how many milliseconds; none when the outside is silent.
 pub fn answer(effect: &Effect, state: &State, script: &Script, tools: &Tools, now: Millis) -> Said {
     match effect {
-        Effect::Append { command, event } => vec![(0, command.clone(), event.clone())],
+        Effect::Append { command, event } => {
+            let mut said = vec![(0, command.clone(), event.clone())];
+            if let Event::ApprovalRequested(asked) = event {
+                let scripted = step_of(turn_of(script, command), asked.version, &asked.step);
+                said.extend(approved(command, asked, scripted.approval));
+            }
+            said
+        }
         Effect::AskPlanner { command, version, reason, .. } => {
             let turn = turn_of(script, command);
             let Some(after) = turn.planner_ms else { return Vec::new() };
@@ -54,11 +65,46 @@ pub fn answer(effect: &Effect, state: &State, script: &Script, tools: &Tools, no
                 worker: "w1".into(),
                 started_at: rfc3339(now).into(),
                 finished_at: rfc3339(now.saturating_add_unsigned(after)).into(),
-                models: None,
+                models: Some(Box::new(calls(5))),
             });
             vec![(after, command.clone(), event)]
         }
     }
+}
+
+fn calls(tokens: u64) -> ModelCalls {
+    ModelCalls { calls: 1, input_tokens: tokens - 1, output_tokens: 1, ..ModelCalls::default() }
+}
+
+/// What a word decides; `None` for silence.
+pub fn decision(word: Word) -> Option<Approval> {
+    match word {
+        Word::Approve(_) => Some(Approval::Approved),
+        Word::Change(_) => {
+            Some(Approval::ApprovedWith(RawJson::parse(r#"{"text":"as a person wants it"}"#).unwrap()))
+        }
+        Word::Reject(_) => Some(Approval::Rejected),
+        Word::Never => None,
+    }
+}
+
+/// The person's answer to a question.
+fn approved(
+    command: &CommandId,
+    asked: &ApprovalRequested,
+    word: Option<Word>,
+) -> Option<(u64, CommandId, Event)> {
+    let word = word.expect("only what needs approval asks for it");
+    let (Word::Approve(after) | Word::Change(after) | Word::Reject(after)) = word else { return None };
+    let event = Event::ApprovalRecorded(ApprovalRecorded {
+        version: asked.version,
+        step: asked.step.clone(),
+        decision: decision(word)?,
+        by: "anna".into(),
+        reason: None,
+        approval_command: None,
+    });
+    Some((after, command.clone(), event))
 }
 
 fn caught(version: u32, step: &StepId, attempt: u32, now: Millis) -> Event {
@@ -95,7 +141,8 @@ fn step_of<'a>(turn: &'a TurnScript, version: u32, step: &StepId) -> &'a StepScr
 /// The plan that the script has for a version, through the same door as a model's.
 fn generated(turn: &TurnScript, version: u32, reason: PlanReason, tools: &Tools) -> PlanGenerated {
     let Some(script) = turn.rounds.get(version as usize - 1) else {
-        return validate(&Proposal::default(), tools, author(), version, reason).unwrap();
+        let empty = validate(&Proposal::default(), tools, author(), version, reason).unwrap();
+        return PlanGenerated { models: Some(Box::new(calls(10))), ..empty };
     };
     let mut plan = validate(&proposal(script), tools, author(), version, reason).unwrap();
     for step in &mut plan.steps {
@@ -103,7 +150,12 @@ fn generated(turn: &TurnScript, version: u32, reason: PlanReason, tools: &Tools)
         step.policy.max_attempts = scripted.max_attempts;
         step.policy.effect = scripted.effect;
         step.policy.backoff = Backoff { initial_ms: scripted.backoff_ms, max_ms: 10 * scripted.backoff_ms };
+        if scripted.approval.is_some() {
+            step.policy.needs_approval = true;
+            plan.approvals.push(ApprovalTimeout { step: step.id.clone(), timeout_ms: APPROVAL_MS });
+        }
     }
+    plan.models = Some(Box::new(calls(10)));
     plan
 }
 

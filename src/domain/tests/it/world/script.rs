@@ -20,6 +20,16 @@ pub enum Reply {
     DoubtNotDone,
 }
 
+/// What a person says to a step that asks for approval, after so many milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    Approve(u64),
+    /// With other arguments.
+    Change(u64),
+    Reject(u64),
+    Never,
+}
+
 #[derive(Debug, Clone)]
 pub struct StepScript {
     /// Indexes of earlier steps.
@@ -34,6 +44,8 @@ pub struct StepScript {
     pub latency_ms: u64,
     /// Attempt by attempt; Ok once they run out.
     pub replies: Vec<Reply>,
+    /// `None`: it needs no approval.
+    pub approval: Option<Word>,
 }
 
 #[derive(Debug, Clone)]
@@ -78,6 +90,12 @@ pub enum Act {
         turn: usize,
         step: usize,
     },
+    /// Somebody else says something to a step of a first plan, whether it asks or not.
+    Decide {
+        turn: usize,
+        step: usize,
+        word: Word,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -86,6 +104,8 @@ pub struct Script {
     pub acts: Vec<(u64, Act)>,
     pub turn_timeout_ms: u64,
     pub max_rounds: u32,
+    /// Each plan costs ten tokens and each answer five.
+    pub token_budget: Option<u64>,
 }
 
 impl Script {
@@ -93,7 +113,7 @@ impl Script {
     pub fn one(steps: Vec<StepScript>) -> Self {
         let plan = PlanScript { steps, then: Then::Answer, backwards: false };
         let turn = TurnScript { rounds: vec![plan], planner_ms: Some(30), answering: Answering::After(40) };
-        Self { acts: vec![(0, Act::Ask(turn))], turn_timeout_ms: 600_000, max_rounds: 4 }
+        Self { acts: vec![(0, Act::Ask(turn))], turn_timeout_ms: 600_000, max_rounds: 4, token_budget: None }
     }
 
     pub fn turns(&self) -> Vec<&TurnScript> {
@@ -140,27 +160,44 @@ fn effect() -> impl Strategy<Value = EffectClass> {
     ]
 }
 
+fn word(mood: Mood) -> BoxedStrategy<Word> {
+    let said = (0..3, 1_u64..2_000).prop_map(|(which, ms)| match which {
+        0 => Word::Approve(ms),
+        1 => Word::Change(ms),
+        _ => Word::Reject(ms),
+    });
+    if mood == Mood::Calm {
+        return said.boxed();
+    }
+    // Some words come after the timeout, some when the turn's clock would long have run out.
+    let late = (5_000_u64..90_000).prop_map(Word::Approve);
+    prop_oneof![4 => said, 1 => late, 1 => Just(Word::Never)].boxed()
+}
+
 pub fn step(mood: Mood) -> impl Strategy<Value = StepScript> {
     let replies = prop::collection::vec(reply(mood), 0..3);
     // Long enough, in the wild, that somebody may end it by hand.
     let backoff_ms =
         if mood == Mood::Calm { Just(100).boxed() } else { prop_oneof![Just(100), Just(4_000)].boxed() };
-    (any::<u8>(), any::<bool>(), (effect(), backoff_ms, on_failure()), 1_u32..=3, 1_u64..900, replies)
-        .prop_map(
-            |(mask, by_reference, (effect, backoff_ms, on_failure), max_attempts, latency_ms, replies)| {
-                StepScript {
-                    // Sparse, so that most plans have steps side by side.
-                    depends_on: (0..6).filter(|bit| mask & (mask >> 2) & (1 << bit) != 0).collect(),
-                    by_reference,
-                    effect,
-                    backoff_ms,
-                    on_failure,
-                    max_attempts,
-                    latency_ms,
-                    replies,
-                }
-            },
-        )
+    let approval = prop_oneof![6 => Just(None), 1 => word(mood).prop_map(Some)];
+    let policy = (effect(), backoff_ms, on_failure(), approval);
+    (any::<u8>(), any::<bool>(), policy, 1_u32..=3, 1_u64..900, replies).prop_map(
+        |(mask, by_reference, policy, max_attempts, latency_ms, replies)| {
+            let (effect, backoff_ms, on_failure, approval) = policy;
+            StepScript {
+                // Sparse, so that most plans have steps side by side.
+                depends_on: (0..6).filter(|bit| mask & (mask >> 2) & (1 << bit) != 0).collect(),
+                by_reference,
+                effect,
+                backoff_ms,
+                on_failure,
+                max_attempts,
+                latency_ms,
+                replies,
+                approval,
+            }
+        },
+    )
 }
 
 pub fn plan(mood: Mood) -> impl Strategy<Value = PlanScript> {
@@ -209,7 +246,8 @@ pub fn script(mood: Mood) -> impl Strategy<Value = Script> {
             1 => Just(Act::Reset),
             3 => (0_usize..3, 0_usize..4, any::<bool>())
                 .prop_map(|(turn, step, done)| Act::Settle { turn, step, done }),
-            3 => (few(), few()).prop_map(|(turn, step)| Act::RetryNow { turn, step })
+            5 => (few(), few()).prop_map(|(turn, step)| Act::RetryNow { turn, step }),
+            2 => (few(), 0_usize..4, word(mood)).prop_map(|(turn, step, word)| Act::Decide { turn, step, word })
         ]
         .boxed(),
     };
@@ -221,10 +259,15 @@ pub fn script(mood: Mood) -> impl Strategy<Value = Script> {
     } else {
         prop_oneof![3 => 0_u64..3_000, 1 => 3_000_u64..12_000].boxed()
     };
-    (first, prop::collection::vec((gap, act), 0..6), timeout, 1_u32..=4).prop_map(
-        |(first, mut acts, turn_timeout_ms, max_rounds)| {
+    let budget = if mood == Mood::Calm {
+        Just(None).boxed()
+    } else {
+        prop_oneof![4 => Just(None), 1 => (5_u64..60).prop_map(Some)].boxed()
+    };
+    (first, prop::collection::vec((gap, act), 0..6), timeout, 1_u32..=4, budget).prop_map(
+        |(first, mut acts, turn_timeout_ms, max_rounds, token_budget)| {
             acts.insert(0, first);
-            Script { acts, turn_timeout_ms, max_rounds }
+            Script { acts, turn_timeout_ms, max_rounds, token_budget }
         },
     )
 }

@@ -6,11 +6,12 @@ use callboard_domain::plan::{Backoff, EffectClass, OnFailure, StepPolicy, ToolRe
 
 pub struct Tools {
     pub limits: TurnLimits,
+    pub token_budget: Option<u64>,
 }
 
 impl Default for Tools {
     fn default() -> Self {
-        Self { limits: limits() }
+        Self { limits: limits(), token_budget: None }
     }
 }
 
@@ -55,5 +56,9 @@ impl Toolbox for Tools {
 
     fn turn_limits(&self, _agent: &str) -> TurnLimits {
         self.limits
+    }
+
+    fn token_budget(&self, _agent: &str) -> Option<u64> {
+        self.token_budget
     }
 }
