@@ -25,6 +25,7 @@ pub mod placement;
 mod planner_pool;
 mod pool;
 mod shared;
+mod streams;
 pub mod supervise;
 mod tenure;
 mod wakes;
@@ -41,4 +42,5 @@ pub use node::{
 pub use observe::{ActorView, KillHow, MetricKind, MetricLine, Metrics};
 pub use placement::{Arbiters, BlockingThreads};
 pub use shared::{Ports, Roles};
+pub use streams::{Said, Watch, Watched};
 pub use watchdog::WatchBounds;

@@ -122,6 +122,13 @@ pub const NEAR_PATHS: usize = 5;
 pub const RESTART_RETRY: Duration = Duration::from_millis(10);
 /// Live followers of one conversation lag at most this many records before they re-read the log.
 pub const FOLLOW_RECORDS: usize = 256;
+/// Answers that clients of this node may watch at once: with the longest of all answers 128 MB…
+pub const ANSWER_STREAMS: usize = 512;
+/// …and clients that may watch one of them.
+pub const ANSWER_STREAMS_OF_ONE: usize = 64;
+/// Newest records of a partition of `answer-chunks` that are read again for whoever joins late: a minute of one answer, or
+/// seconds of a busy partition.
+pub const CHUNKS_READ_BACK: u64 = 2_000;
 /// Children that one actor shows; the rest is counted.
 pub const SHOWN_CHILDREN: usize = 200;
 /// How long an actor waits for a child to show itself.

@@ -26,6 +26,7 @@ use crate::gauges::Gauges;
 use crate::limits::Limits;
 use crate::node::{Fatal, Root};
 use crate::observe::Metrics;
+use crate::streams::{Reader, Streams};
 use crate::tenure::Tenure;
 
 /// The world as the actors see it.
@@ -65,6 +66,9 @@ pub struct Shared {
     pub directory: Arc<Directory>,
     pub breakers: Arc<Breakers>,
     pub gauges: Arc<Gauges>,
+    /// Answers that are being written here, or watched.
+    pub streams: Arc<Streams>,
+    pub reader: Arc<Reader>,
     /// This process in events' `worker` fields.
     pub worker_name: Arc<str>,
     /// The root of the tree.

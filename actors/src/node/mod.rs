@@ -121,6 +121,8 @@ pub fn start(ports: Ports, roles: Roles, limits: Limits, worker_name: &str) -> N
         metrics,
         breakers: Arc::new(breakers),
         gauges: Arc::default(),
+        streams: Arc::default(),
+        reader: Arc::default(),
         directory: Arc::new(Directory::default()),
         worker_name: Arc::from(worker_name),
         root: Arc::default(),

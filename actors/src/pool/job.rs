@@ -7,13 +7,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use callboard_domain::event::{
-    Event, FinalAnswerSynthesized, InvocationSettled, Outcome, PlanFailed, Settlement, ToolError,
-    ToolInvocationInDoubt, ToolInvocationResulted, TurnError,
+    Event, InvocationSettled, Outcome, PlanFailed, Settlement, ToolError, ToolInvocationInDoubt,
+    ToolInvocationResulted, TurnError,
 };
 use callboard_domain::id::{CommandId, ConversationId, EffectId};
 use callboard_domain::json::RawJson;
 use callboard_domain::ledger::{EffectCommitted, Entry};
-use callboard_domain::limits::{MAX_ANSWER_BYTES, MAX_RESULT_BYTES};
+use callboard_domain::limits::MAX_RESULT_BYTES;
 use callboard_domain::plan::EffectClass;
 use callboard_domain::request::SynthesizeFinalAnswerRequested;
 use callboard_domain::time::rfc3339;
@@ -21,6 +21,7 @@ use callboard_ports::partition::partition_of;
 use callboard_ports::record::NewRecord;
 use callboard_ports::tool::{Call, Tool};
 
+use super::synthesis::answered;
 use crate::crash_point::crash_point;
 use crate::ledger::{Claim, Ledger, entry_record, perform};
 use crate::shared::{About, Shared};
@@ -60,8 +61,8 @@ pub struct Job {
     /// From 1; of several the highest counts.
     pub attempt: u32,
     pub tool: Arc<str>,
-    pub(super) conversation: ConversationId,
-    pub(super) command: CommandId,
+    pub conversation: ConversationId,
+    pub command: CommandId,
     pub(super) request_id: Box<str>,
     pub(super) traceparent: Option<Arc<str>>,
     /// Not to be started later (epoch milliseconds).
@@ -122,7 +123,7 @@ impl Task {
             }
             (Work::Synthesis(body), _) => {
                 let left_ms = u64::try_from(self.job.not_after_ms - shared.now_ms()).unwrap_or(0);
-                answered(&shared, body, left_ms, started_at).await
+                answered(&shared, &self.job, body, left_ms, started_at).await
             }
         };
         Came::Answer(Answer::of(event))
@@ -304,29 +305,4 @@ async fn invoke(shared: &Shared, job: &Job, invocation: &Invocation) -> Outcome 
     };
     shared.breakers.ran(&invocation.tool, &outcome);
     outcome
-}
-
-async fn answered(
-    shared: &Shared,
-    body: &SynthesizeFinalAnswerRequested,
-    left_ms: u64,
-    started_at: Arc<str>,
-) -> Event {
-    match shared.ports.synthesizer.synthesize(body.clone(), left_ms).await {
-        Ok(answer) => {
-            let text = &answer.text[..answer.text.floor_char_boundary(MAX_ANSWER_BYTES)];
-            Event::FinalAnswerSynthesized(FinalAnswerSynthesized {
-                version: body.version,
-                answer: Arc::from(text),
-                synthesizer: answer.author,
-                worker: shared.worker_name.clone(),
-                started_at,
-                finished_at: Arc::from(rfc3339(shared.now_ms())),
-                models: answer.models,
-            })
-        }
-        Err(error) => {
-            Event::PlanFailed(PlanFailed::of(TurnError::new("synthesis_failed", error.to_string())))
-        }
-    }
 }

@@ -13,6 +13,7 @@ mod flights;
 mod intake;
 mod job;
 mod request;
+mod synthesis;
 mod worker;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};

@@ -30,6 +30,7 @@ mod settle;
 mod simulated;
 mod stage;
 mod storeless;
+mod streams;
 mod supervision;
 mod takeover;
 mod timers;

@@ -59,7 +59,13 @@ fn start(world: &World) -> (Node, Arc<Explosive>) {
 }
 
 async fn bomb(world: &World, of: &str, id: &str) {
-    let query = UserQuery { message: "one".into(), agent: "bomb".into(), principal: None, metadata: None };
+    let query = UserQuery {
+        message: "one".into(),
+        agent: "bomb".into(),
+        principal: None,
+        metadata: None,
+        history: None,
+    };
     world.command(of, id, &Command::UserQueryReceived(query)).await;
 }
 

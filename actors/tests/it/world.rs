@@ -70,6 +70,8 @@ pub struct Cast {
     pub tool: ScriptedTool,
     pub planner_gate: Option<Gate>,
     pub synthesis_gate: Option<Gate>,
+    /// Says this, half of it, and the rest when the gate is open; `done` otherwise.
+    pub says: Option<(&'static str, Gate)>,
     pub turn_limits: TurnLimits,
     pub limits: Limits,
     pub token_budget: Option<u64>,
@@ -83,6 +85,7 @@ impl Default for Cast {
             tool: ScriptedTool::echo("echo"),
             planner_gate: None,
             synthesis_gate: None,
+            says: None,
             turn_limits: TurnLimits::default(),
             limits: Limits { flush_every: Duration::from_millis(50), ..Limits::default() },
             token_budget: None,
@@ -150,7 +153,10 @@ impl World {
         if let Some(gate) = &cast.planner_gate {
             planner = planner.held_at(gate);
         }
-        let mut synthesizer = ScriptedSynthesizer::saying("done");
+        let mut synthesizer = match &cast.says {
+            Some((text, middle)) => ScriptedSynthesizer::saying(text).aloud(middle),
+            None => ScriptedSynthesizer::saying("done"),
+        };
         if let Some(gate) = &cast.synthesis_gate {
             synthesizer = synthesizer.held_at(gate);
         }
@@ -269,8 +275,13 @@ impl World {
 
     /// Appends a question, as a gateway does.
     pub async fn say(&self, conversation: &str, command: &str, message: &str) {
-        let query =
-            UserQuery { message: message.into(), agent: "default".into(), principal: None, metadata: None };
+        let query = UserQuery {
+            message: message.into(),
+            agent: "default".into(),
+            principal: None,
+            metadata: None,
+            history: None,
+        };
         self.command(conversation, command, &Command::UserQueryReceived(query)).await;
     }
 

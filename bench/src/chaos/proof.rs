@@ -33,6 +33,7 @@ fn question() -> Event {
         body_hash: 7,
         limits: TurnLimits::default(),
         token_budget: None,
+        history: None,
     })
 }
 

@@ -17,9 +17,10 @@ use crate::event::{Approval, Settlement};
 use crate::id::{CommandId, EffectId, fnv1a};
 use crate::json::RawJson;
 use crate::limits::{
-    MAX_AGENT_BYTES, MAX_ARGUMENTS_BYTES, MAX_ERROR_BYTES, MAX_MESSAGE_BYTES, MAX_METADATA_BYTES,
-    MAX_PRINCIPAL_BYTES, MAX_RESULT_BYTES, MAX_WRITTEN_MESSAGE_BYTES,
+    MAX_AGENT_BYTES, MAX_ARGUMENTS_BYTES, MAX_ERROR_BYTES, MAX_HISTORY_BYTES, MAX_MESSAGE_BYTES,
+    MAX_METADATA_BYTES, MAX_PRINCIPAL_BYTES, MAX_RESULT_BYTES, MAX_SEED_EXCHANGES, MAX_WRITTEN_MESSAGE_BYTES,
 };
+use crate::request::Exchange;
 
 /// A user's question. Only `message` is required, so that a foreign client can write it by hand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,9 @@ pub struct UserQuery {
     pub principal: Option<Arc<str>>,
     #[serde(default)]
     pub metadata: Option<RawJson>,
+    /// What was said before, oldest first, where that was elsewhere: context of a conversation that begins with this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<Vec<Exchange>>,
 }
 
 /// The agent that answers when none is named.
@@ -74,6 +78,9 @@ impl UserQuery {
         if let Some(message) = beyond(self.principal.as_ref().map_or(0, |p| p.len()), MAX_PRINCIPAL_BYTES) {
             return problem("principal", message);
         }
+        if let Some(message) = self.history.as_ref().and_then(|history| too_much(&self.message, history)) {
+            return problem("history", message);
+        }
         let metadata = self.metadata.as_ref()?;
         if !metadata.as_str().starts_with('{') {
             return problem("metadata", "it is no JSON object".into());
@@ -86,8 +93,30 @@ impl UserQuery {
     #[must_use]
     pub fn body_hash(&self) -> u64 {
         let metadata = self.metadata.as_ref().map_or("", RawJson::as_str);
-        fnv1a(&[self.message.as_bytes(), self.agent.as_bytes(), metadata.as_bytes()])
+        let mut parts = vec![self.message.as_bytes(), self.agent.as_bytes(), metadata.as_bytes()];
+        for exchange in self.history.iter().flatten() {
+            parts.push(exchange.message.as_bytes());
+            parts.push(exchange.answer.as_ref().map_or(b"", |answer| answer.as_bytes()));
+        }
+        fnv1a(&parts)
     }
+}
+
+/// Why `history` cannot go along with `message`.
+fn too_much(message: &str, history: &[Exchange]) -> Option<String> {
+    let texts = || {
+        history.iter().flat_map(|exchange| [Some(&*exchange.message), exchange.answer.as_deref()]).flatten()
+    };
+    if let Some(problem) = beyond(texts().map(str::len).sum(), MAX_HISTORY_BYTES) {
+        return Some(problem);
+    }
+    if history.len() > MAX_SEED_EXCHANGES {
+        return Some(format!("it has {} exchanges; at most {MAX_SEED_EXCHANGES} are allowed", history.len()));
+    }
+    let written = written_bytes(message) + texts().map(written_bytes).sum::<usize>();
+    (written > MAX_WRITTEN_MESSAGE_BYTES).then(|| {
+        format!("with the message it takes {written} bytes as JSON; at most {MAX_WRITTEN_MESSAGE_BYTES} fit a record")
+    })
 }
 
 fn beyond(bytes: usize, max: usize) -> Option<String> {

@@ -192,6 +192,7 @@ fn accept(query: &UserQuery, toolbox: &dyn Toolbox) -> UserQueryReceived {
         body_hash: query.body_hash(),
         limits: toolbox.turn_limits(&query.agent),
         token_budget: toolbox.token_budget(&query.agent),
+        history: query.history.clone(),
     }
 }
 

@@ -190,18 +190,20 @@ pub fn planless(turn: Option<&Turn>, version: u32, why: &str) -> Event {
 }
 
 /// Earlier exchanges for planner and synthesizer: the newest that fit [`MAX_HISTORY_BYTES`], oldest first,
-/// nothing from before the last history reset.
+/// nothing from before the last history reset. What the conversation began with is the oldest.
 #[must_use]
 pub fn history(state: &State) -> Vec<Exchange> {
     let mut left = MAX_HISTORY_BYTES;
     let mut out: Vec<Exchange> = Vec::new();
-    let size = |turn: &ClosedTurn| turn.message.len() + turn.answer.as_ref().map_or(0, |a| a.len());
-    for turn in state.closed.iter().rev().filter(|turn| turn.number > state.context_floor) {
-        match left.checked_sub(size(turn)) {
+    let closed = state.closed.iter().rev().filter(|turn| turn.number > state.context_floor);
+    let closed = closed.map(|turn| (&turn.message, &turn.answer));
+    let seed = state.seed.iter().rev().map(|exchange| (&exchange.message, &exchange.answer));
+    for (message, answer) in closed.chain(seed) {
+        match left.checked_sub(message.len() + answer.as_ref().map_or(0, |answer| answer.len())) {
             Some(rest) => left = rest,
             None => break,
         }
-        out.push(Exchange { message: turn.message.clone(), answer: turn.answer.clone() });
+        out.push(Exchange { message: message.clone(), answer: answer.clone() });
     }
     out.reverse();
     out

@@ -16,6 +16,7 @@ use crate::id::{CommandId, StepId};
 use crate::json::RawJson;
 use crate::limits::MAX_ERROR_BYTES;
 use crate::plan::{PlanReason, PlannedStep, Then};
+use crate::request::Exchange;
 
 pub use approval::{Approval, ApprovalRecorded, ApprovalRequested, ApprovalTimeout};
 pub use model::{Author, FailedCall, ModelCalls};
@@ -58,6 +59,9 @@ pub struct UserQueryReceived {
     /// Tokens that the conversation may use, all its turns together. Absent: as many as it takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_budget: Option<u64>,
+    /// What was said before, elsewhere: context where this begins its conversation. Absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<Vec<Exchange>>,
 }
 
 /// A plan version came to be. Build one with [`plan::validate`](crate::plan::validate).

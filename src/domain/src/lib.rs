@@ -7,6 +7,7 @@
 //! There is no clock, randomness, I/O, async code or logging in this crate: replay cannot be told from life.
 
 pub mod audit;
+pub mod chunk;
 pub mod command;
 pub mod conversation;
 pub mod decide;

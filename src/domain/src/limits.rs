@@ -26,6 +26,8 @@ pub const MAX_TURN_RESULTS_BYTES: usize = 384 * 1024;
 pub const MAX_ARGUMENTS_BYTES: usize = 256 * 1024;
 /// What of earlier turns goes into a plan or synthesis request.
 pub const MAX_HISTORY_BYTES: usize = 64 * 1024;
+/// Exchanges that a question may bring along: a long talk of short sentences.
+pub const MAX_SEED_EXCHANGES: usize = 256;
 /// A final answer.
 pub const MAX_ANSWER_BYTES: usize = 256 * 1024;
 /// An error's words: enough for a cause, not for a page of HTML.

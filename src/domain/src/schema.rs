@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use crate::id::{CommandId, ConversationId, EffectId, StepId};
 use crate::json::RawJson;
 use crate::limits::{MAX_ID_BYTES, MAX_STEP_ID_BYTES};
-use crate::{command, event, ledger, request};
+use crate::{chunk, command, event, ledger, request};
 
 macro_rules! text_schema {
     ($($id:ident, $pattern:expr, $max:expr;)*) => { $(
@@ -47,7 +47,7 @@ impl JsonSchema for RawJson {
 
 /// What a record is, and the schema of its payload.
 pub struct Described {
-    /// `command`, `event`, `request`, `effect`.
+    /// `command`, `event`, `request`, `effect`, `chunk`.
     pub kind: &'static str,
     /// The bare name that `type` carries.
     pub name: &'static str,
@@ -88,5 +88,6 @@ pub fn all() -> Vec<Described> {
         "request" SynthesizeFinalAnswerRequested request::SynthesizeFinalAnswerRequested;
         "effect" EffectReserved ledger::EffectReserved;
         "effect" EffectCommitted ledger::EffectCommitted;
+        "chunk" AnswerChunk chunk::AnswerChunk;
     }
 }

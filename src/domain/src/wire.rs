@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::chunk::AnswerChunk;
 use crate::command::{ApprovalDecision, Asked, Command, InvocationSettleRequest, QueryProblem, UserQuery};
 use crate::event::Event;
 use crate::id::{CommandId, ConversationId};
@@ -256,6 +257,21 @@ pub fn read_ledger(value: &[u8]) -> Result<(Meta, Entry), Unreadable> {
     Ok((meta, entry))
 }
 
+/// Reads a record of `answer-chunks`.
+///
+/// # Errors
+/// [`Unreadable`]: skipped by every reader.
+pub fn read_chunk(value: &[u8]) -> Result<(Meta, AnswerChunk), Unreadable> {
+    let envelope = parse(value)?;
+    let meta = meta(&envelope)?;
+    match (&*envelope.kind, envelope.version) {
+        (AnswerChunk::NAME, 1) => {
+            Ok((meta, payload(&envelope, serde_json::from_str(envelope.payload.get()))?))
+        }
+        (kind, version) => Err(Unreadable::UnknownType { kind: kind.to_owned(), version }),
+    }
+}
+
 /// What is common to a record about to be written.
 #[derive(Debug, Clone, Copy)]
 pub struct Stamp<'a> {
@@ -349,4 +365,12 @@ pub fn write_ledger(stamp: Stamp<'_>, entry: &Entry) -> Result<Vec<u8>, serde_js
         Entry::EffectReserved(body) => write(stamp, entry.name(), 1, body),
         Entry::EffectCommitted(body) => write(stamp, entry.name(), 1, body),
     }
+}
+
+/// Writes the record value of a piece of an answer.
+///
+/// # Errors
+/// Never for values built through this crate.
+pub fn write_chunk(stamp: Stamp<'_>, chunk: &AnswerChunk) -> Result<Vec<u8>, serde_json::Error> {
+    write(stamp, AnswerChunk::NAME, 1, chunk)
 }

@@ -11,7 +11,7 @@ pub const TRACEPARENT: &str = "traceparent";
 /// The pool of requests without a pool header.
 pub const DEFAULT_POOL: &str = "default";
 
-/// `command`, `event`, `request` or `effect`: the middle of `ce_type`.
+/// `command`, `event`, `request`, `effect` or `chunk`: the middle of `ce_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
     Command,
@@ -19,6 +19,8 @@ pub enum Family {
     Request,
     /// A ledger entry.
     Effect,
+    /// A piece of an answer.
+    Chunk,
 }
 
 impl Family {
@@ -28,6 +30,7 @@ impl Family {
             Self::Event => "event",
             Self::Request => "request",
             Self::Effect => "effect",
+            Self::Chunk => "chunk",
         }
     }
 }

@@ -103,6 +103,11 @@ pub trait Log: Send + Sync {
     /// The partition count of the conversation topics.
     fn partitions(&self) -> u32;
 
+    /// Whether other processes may write to it.
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn bounds(&self, topic: Topic, partition: u32) -> BoxFuture<'_, Result<Bounds, LogError>>;
 
     fn identity(&self, topic: Topic, partition: u32) -> BoxFuture<'_, Result<LogIdentity, LogError>>;

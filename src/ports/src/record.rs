@@ -14,16 +14,19 @@ pub enum Topic {
     DeadLetterQueue,
     /// The ledger of unsafe and reconcilable tools (`domain::ledger`).
     ToolEffects,
+    /// Pieces of answers on their way to whoever watches; the answer itself is an event.
+    AnswerChunks,
 }
 
 impl Topic {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::UserCommands,
         Self::ConversationEvents,
         Self::ToolInvocationRequests,
         Self::SynthesisRequests,
         Self::DeadLetterQueue,
         Self::ToolEffects,
+        Self::AnswerChunks,
     ];
 
     /// The name without prefix.
@@ -36,6 +39,7 @@ impl Topic {
             Self::SynthesisRequests => "synthesis-requests",
             Self::DeadLetterQueue => "dead-letter-queue",
             Self::ToolEffects => "tool-effects",
+            Self::AnswerChunks => "answer-chunks",
         }
     }
 
@@ -57,11 +61,12 @@ impl Topic {
         }
     }
 
-    /// Whether its records can be derived again from `conversation-events`, so that losing the newest of them
-    /// in a power cut costs nothing and their append need not wait for an fsync.
+    /// Whether its records can be derived again from `conversation-events` (or, as the pieces of an answer, are of no use
+    /// once their writer is gone), so that losing the newest of them in a power cut costs nothing and their append need not
+    /// wait for an fsync.
     #[must_use]
     pub fn is_derivable(self) -> bool {
-        matches!(self, Self::ToolInvocationRequests | Self::SynthesisRequests)
+        matches!(self, Self::ToolInvocationRequests | Self::SynthesisRequests | Self::AnswerChunks)
     }
 }
 

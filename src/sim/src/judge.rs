@@ -210,7 +210,7 @@ fn unreadable(world: &World) -> BTreeSet<String> {
         Topic::SynthesisRequests => {
             matches!(wire::read_request(&record.value), Ok((_, Request::SynthesizeFinalAnswerRequested(_))))
         }
-        Topic::DeadLetterQueue | Topic::ToolEffects => true,
+        Topic::DeadLetterQueue | Topic::ToolEffects | Topic::AnswerChunks => true,
     };
     let records = Topic::ALL.into_iter().flat_map(|topic| world.log.records(topic));
     let unreadable = records.filter(|record| !readable(record));

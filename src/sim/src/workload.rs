@@ -112,7 +112,13 @@ pub fn encore(partitions: u32) -> Vec<Ask> {
 
 fn asking(rounds: &[Proposal]) -> UserQuery {
     let message = serde_json::to_string(rounds).expect("a proposal can be written");
-    UserQuery { message: message.into(), agent: "default".into(), principal: None, metadata: None }
+    UserQuery {
+        message: message.into(),
+        agent: "default".into(),
+        principal: None,
+        metadata: None,
+        history: None,
+    }
 }
 
 fn id<T, E: std::fmt::Debug>(text: &str, of: impl Fn(&str) -> Result<T, E>) -> T {

@@ -162,6 +162,9 @@ fn received(state: &mut State, record: &Recorded, body: &UserQueryReceived) -> F
         offset: record.offset,
         terminal_offset: None,
     });
+    if state.turns == 1 {
+        state.seed = body.history.clone().unwrap_or_default();
+    }
     let phase = if state.open.len() > MAX_QUEUED_TURNS {
         let words = format!("{MAX_QUEUED_TURNS} messages of this conversation are waiting already");
         Phase::Failing(TurnError::new("queue_full", words))
@@ -276,6 +279,7 @@ fn cancelled(state: &mut State, record: &Recorded, body: &PlanCancelled) -> Fold
 fn reset(state: &mut State, record: &Recorded) -> Folded {
     learn(state, record.command.as_ref(), record.offset)?;
     state.context_floor = state.turns;
+    state.seed = Vec::new();
     let clock = state.clock_ms;
     for turn in &mut state.open {
         turn.enter(Phase::Cancelling, clock);

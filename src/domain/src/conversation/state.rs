@@ -15,6 +15,7 @@ use crate::event::TurnError;
 use crate::id::{CommandId, ConversationId};
 use crate::limits::{MAX_CLOSED_BYTES, MAX_CLOSED_TURNS, MAX_KNOWN_COMMANDS};
 use crate::plan::EffectClass;
+use crate::request::Exchange;
 use crate::time::Millis;
 
 /// Version of the fold. Snapshots of another version are rebuilt from the log.
@@ -126,6 +127,8 @@ pub struct State {
     pub tokens_used: u64,
     /// What they may cost, as the newest question says; `None`: as much as it takes.
     pub token_budget: Option<u64>,
+    /// What was said before the first turn, elsewhere; until the context is cleared.
+    pub seed: Vec<Exchange>,
 }
 
 impl State {
@@ -145,6 +148,7 @@ impl State {
             loose: 0,
             tokens_used: 0,
             token_budget: None,
+            seed: Vec::new(),
         }
     }
 

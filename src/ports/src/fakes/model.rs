@@ -62,6 +62,8 @@ type AnswerScript = Box<dyn Fn(SynthesizeFinalAnswerRequested) -> Result<Answer,
 pub struct ScriptedSynthesizer {
     script: AnswerScript,
     gate: Option<Gate>,
+    /// Says its answers word by word, and waits there in the middle.
+    middle: Option<Gate>,
     calls: AtomicUsize,
 }
 
@@ -70,7 +72,7 @@ impl ScriptedSynthesizer {
     pub fn new(
         script: impl Fn(SynthesizeFinalAnswerRequested) -> Result<Answer, ModelError> + Send + Sync + 'static,
     ) -> Self {
-        Self { script: Box::new(script), gate: None, calls: AtomicUsize::new(0) }
+        Self { script: Box::new(script), gate: None, middle: None, calls: AtomicUsize::new(0) }
     }
 
     /// Always the same answer, by provider `scripted`.
@@ -83,6 +85,13 @@ impl ScriptedSynthesizer {
     #[must_use]
     pub fn held_at(mut self, gate: &Gate) -> Self {
         self.gate = Some(gate.clone());
+        self
+    }
+
+    /// Says its answers word by word, and waits at `middle` when half of the words are said.
+    #[must_use]
+    pub fn aloud(mut self, middle: &Gate) -> Self {
+        self.middle = Some(middle.clone());
         self
     }
 
@@ -102,14 +111,22 @@ impl Synthesizer for ScriptedSynthesizer {
         &self,
         request: SynthesizeFinalAnswerRequested,
         _timeout_ms: u64,
-        _: Arc<dyn AnswerSink>,
+        sink: Arc<dyn AnswerSink>,
     ) -> BoxFuture<'_, Result<Answer, ModelError>> {
         Box::pin(async move {
             self.calls.fetch_add(1, Ordering::SeqCst);
             if let Some(gate) = &self.gate {
                 gate.pass().await;
             }
-            (self.script)(request)
+            let answer = (self.script)(request)?;
+            if let Some(middle) = &self.middle {
+                let words: Vec<&str> = answer.text.split_inclusive(' ').collect();
+                let (first, rest) = words.split_at(words.len() / 2);
+                first.iter().for_each(|word| sink.piece(word));
+                middle.pass().await;
+                rest.iter().for_each(|word| sink.piece(word));
+            }
+            Ok(answer)
         })
     }
 }

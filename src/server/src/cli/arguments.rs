@@ -142,6 +142,9 @@ pub struct AskArgs {
     /// Seconds to wait for the answer
     #[arg(long, value_name = "S", default_value_t = 120)]
     pub wait: u64,
+    /// Print the answer as it is written, not only at a terminal
+    #[arg(long)]
+    pub stream: bool,
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::ask::{ask, print};
 use super::client::{Client, Request, block_on, say, say_json, segment};
@@ -21,6 +21,7 @@ pub fn run(global: &Global, args: &ChatArgs) -> Outcome {
     );
     let stdin = std::io::stdin();
     let prompt = stdin.is_terminal();
+    let aloud = std::io::stdout().is_terminal() && !global.json;
     let mut lines = stdin.lock().lines();
     loop {
         if prompt {
@@ -45,8 +46,16 @@ pub fn run(global: &Global, args: &ChatArgs) -> Outcome {
                 done.and_then(show).or_else(complain)?;
             }
             text => {
-                let turn = block_on(ask(&client, text, &conversation, WAIT_S));
-                let show = |turn| if global.json { say_json(&turn) } else { print(&turn) };
+                let turn = block_on(ask(&client, text, &conversation, WAIT_S, aloud));
+                let show = |(turn, spoken): (Value, bool)| {
+                    if global.json {
+                        say_json(&turn)
+                    } else if spoken && turn["status"] == "answered" {
+                        Ok(())
+                    } else {
+                        print(&turn)
+                    }
+                };
                 turn.and_then(show).or_else(complain)?;
             }
         }

@@ -125,8 +125,11 @@ impl Client {
         })
     }
 
-    /// Sends, and wants success; says of a failure whether another try may help.
-    async fn tried(&self, request: Request<'_>, timeout: Option<Duration>) -> Result<Response, Miss> {
+    /// Sends, and wants success.
+    ///
+    /// # Errors
+    /// Whether another try may help, and what to say if there is none.
+    pub async fn tried(&self, request: Request<'_>, timeout: Option<Duration>) -> Result<Response, Miss> {
         let response = self.send(request, timeout).await?;
         let status = response.status();
         if status.is_success() {

@@ -19,6 +19,7 @@ mod events;
 mod exit;
 mod history;
 mod inspect;
+mod live;
 mod operations;
 mod plan_table;
 mod replay;

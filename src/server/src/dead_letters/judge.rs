@@ -61,6 +61,10 @@ pub fn judge(letter: &Letter, now_ms: i64) -> Result<Fit, Stays> {
         Topic::ToolEffects => {
             Err(Stays::new("from_tool_effects", "the ledger is only written by whoever runs the effect"))
         }
+        Topic::AnswerChunks => Err(Stays::new(
+            "from_answer_chunks",
+            "a piece of an answer is of no use once the answer is written",
+        )),
     }
 }
 

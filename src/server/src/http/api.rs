@@ -13,6 +13,7 @@ use callboard_ports::tool::ToolRegistry;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
+use super::openai::Joins;
 use super::problem::Problem;
 use crate::config::{Config, DemoSettings};
 use crate::dead_letters::DeadLetters;
@@ -95,6 +96,8 @@ pub struct Api {
     /// Commands that a 202 was given for before their conversation had read them back.
     unread: Mutex<VecDeque<(ConversationId, CommandId)>>,
     pub rules: Rules,
+    /// Requests that clients may repeat by themselves.
+    pub joins: Joins,
     /// Answers by the first digit of their status.
     pub answers: [AtomicU64; 6],
     /// Problems by status and code.
@@ -111,6 +114,7 @@ impl Api {
             over: watch::channel(false).0,
             unread: Mutex::default(),
             rules,
+            joins: Joins::default(),
             answers: Default::default(),
             refusals: Mutex::default(),
         }

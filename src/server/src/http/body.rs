@@ -30,11 +30,27 @@ pub struct Fields(BTreeMap<String, Box<RawValue>>);
 /// # Errors
 /// 415 when it is not said to be JSON, 413 when it is too large, 400 when it is no JSON object in UTF-8.
 pub async fn fields(request: &HttpRequest, payload: web::Payload, optional: bool) -> Result<Fields, Problem> {
+    let bytes = bytes(payload).await?;
+    parse(request, &bytes, optional)
+}
+
+/// Reads the body of a request within its bound.
+///
+/// # Errors
+/// 413 when it is too large, 408 when it takes too long.
+pub async fn bytes(payload: web::Payload) -> Result<BytesMut, Problem> {
     let late = || {
         let detail = format!("the body did not arrive within {} s", ARRIVED_WITHIN.as_secs());
         Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
     };
-    let bytes = tokio::time::timeout(ARRIVED_WITHIN, read(payload)).await.map_err(|_| late())??;
+    tokio::time::timeout(ARRIVED_WITHIN, read(payload)).await.map_err(|_| late())?
+}
+
+/// Reads bytes as a JSON object.
+///
+/// # Errors
+/// As [`fields`].
+pub fn parse(request: &HttpRequest, bytes: &[u8], optional: bool) -> Result<Fields, Problem> {
     if bytes.is_empty() && optional {
         return Ok(Fields::default());
     }
@@ -48,7 +64,7 @@ pub async fn fields(request: &HttpRequest, payload: web::Payload, optional: bool
     if bytes.is_empty() {
         return Err(Problem::bad_request("empty_body", "the body is empty; a JSON object is needed"));
     }
-    let text = std::str::from_utf8(&bytes).map_err(|e| {
+    let text = std::str::from_utf8(bytes).map_err(|e| {
         let detail = format!("the body is not UTF-8 from byte {} on", e.valid_up_to());
         Problem::bad_request("not_utf8", detail)
     })?;
@@ -75,6 +91,12 @@ async fn read(mut payload: web::Payload) -> Result<BytesMut, Problem> {
 }
 
 impl Fields {
+    /// Of an object that was written down.
+    #[cfg(test)]
+    pub fn of(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok().map(Self)
+    }
+
     /// Refuses a field that is not among `known`.
     ///
     /// # Errors

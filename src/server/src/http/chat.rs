@@ -20,6 +20,7 @@ use super::guard::Principal;
 use super::prefer;
 use super::problem::Problem;
 use super::send::{self, Identity};
+use super::stream;
 use super::turn::whole;
 
 /// A host reads an accepted command back within milliseconds; one that takes longer is catching up, and whoever
@@ -50,7 +51,7 @@ pub struct ChatBody {
         ("Prefer" = Option<String>, Header, description = "`respond-async`, `wait=S` (at most 300)"),
     ),
     responses(
-        (status = 200, body = TurnDto, description = "The turn ended: answered, failed or cancelled"),
+        (status = 200, body = TurnDto, description = "The turn ended: answered, failed or cancelled; with `Accept: text/event-stream` the turn as it happens, beginning with `resume`, whose `url` takes it up again"),
         (status = 202, body = TurnDto, description = "Accepted and durable; `Location` is the turn"),
         (status = 400, body = Problem), (status = 415, body = Problem), (status = 413, body = Problem),
         (status = 422, body = Problem, description = "The key was used for another body"),
@@ -74,17 +75,25 @@ pub async fn chat(
         agent: agent.map_or_else(default_agent, Into::into),
         principal: Some(principal.0.as_str().into()),
         metadata,
+        history: None,
     };
     check(&query, &api.rules.agents)?;
     let key = send::idempotency_key(&request)?;
     let running = api.taking()?;
     let identity = send::identity(running, named.as_deref(), key.as_deref(), &principal.0, "chat")?;
+    let traceparent = send::traceparent(&request);
+    if stream::is_wanted(&request) {
+        return stream::chat(&api, running, &identity, query, traceparent.as_deref()).await;
+    }
     let wait = prefer::wait(&request, api.rules.wait);
-    ask(&api, running, &identity, query, wait, send::traceparent(&request)).await
+    ask(&api, running, &identity, query, wait, traceparent).await
 }
 
-/// `agents`: those that there are.
-fn check(query: &UserQuery, agents: &[String]) -> Result<(), Problem> {
+/// What stands against a question before anything is asked of the node; `agents` are those that there are.
+///
+/// # Errors
+/// 400 or 413, naming the field.
+pub(super) fn check(query: &UserQuery, agents: &[String]) -> Result<(), Problem> {
     let metadata_bytes = query.metadata.as_ref().map_or(0, RawJson::len_bytes);
     let bounds = [
         ("message", query.message.len(), MAX_MESSAGE_BYTES),
@@ -118,10 +127,7 @@ async fn ask(
     let (conversation, command) = (&identity.conversation, &identity.command);
     let mut ended = Box::pin(running.node.ended(conversation, command));
     let replayed = match running.node.ask(conversation, command).await? {
-        Asked::QueueFull => {
-            let detail = "as many messages as may are waiting in this conversation";
-            return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", detail).retry_after(1));
-        }
+        Asked::QueueFull => return Err(queue_full()),
         Asked::Known { body_hash, turn } => {
             same_request(body_hash, hash, turn.is_some())?;
             if let Some(turn) = turn.filter(|turn| turn.status != "pending") {
@@ -163,7 +169,15 @@ async fn ask(
     }
 }
 
-fn same_request(known: u64, sent: u64, is_turn: bool) -> Result<(), Problem> {
+/// 429.
+pub(super) fn queue_full() -> Problem {
+    let detail = "as many messages as may are waiting in this conversation";
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", detail).retry_after(1)
+}
+
+/// # Errors
+/// 422 where one key was used for two requests.
+pub(super) fn same_request(known: u64, sent: u64, is_turn: bool) -> Result<(), Problem> {
     if known == sent && is_turn {
         return Ok(());
     }

@@ -13,6 +13,7 @@ use actix_web::{Error, HttpMessage, ResponseError, web};
 use futures_util::FutureExt;
 
 use super::api::{Api, Rules};
+use super::openai;
 use super::problem::{Problem, Refusal};
 
 /// Whoever asks without a key.
@@ -33,6 +34,9 @@ pub async fn guard<B: MessageBody + 'static>(
     let api = request.app_data::<web::Data<Api>>().cloned();
     let api = api.expect("the app is built with its Api");
     let answer = match admit(&api.rules, &request) {
+        Err(problem) if openai::is_path(request.path()) => {
+            Ok(request.into_response(openai::Refusal::from(problem).error_response()))
+        }
         Err(problem) => Ok(request.into_response(problem.error_response())),
         Ok(principal) => {
             request.extensions_mut().insert(principal);

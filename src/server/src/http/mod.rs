@@ -16,12 +16,14 @@ mod guard;
 mod health;
 mod instant;
 mod open_turns;
+mod openai;
 mod openapi;
 mod page;
 mod parameters;
 mod prefer;
 mod problem;
 mod send;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -80,11 +82,15 @@ fn conversation_routes(config: &mut web::ServiceConfig) {
     config
         .service(resource("/openapi.json", GET, get().to(openapi::openapi)))
         .service(resource("/v1/chat", "POST", web::post().to(chat::chat)))
+        .service(resource("/v1/chat/completions", "POST", web::post().to(openai::completions)))
+        .service(resource("/v1/models", GET, get().to(openai::models)))
+        .service(resource("/v1/models/{model}", GET, get().to(openai::one_model)))
         .service(resource("/v1/conversations", GET, get().to(conversation::list)))
         .service(resource(&of(""), GET, get().to(conversation::get)))
         .service(resource(&of("/turns/{turn}"), GET, get().to(turn::get)))
         .service(resource(&of("/turns/{turn}/plan"), GET, get().to(turn::plan)))
         .service(resource(&of("/turns/{turn}/plans"), GET, get().to(turn::plans)))
+        .service(resource(&of("/turns/{turn}/stream"), "GET", web::get().to(stream::resume)))
         .service(resource(&of("/turns/{turn}/cancel"), "POST", web::post().to(control::cancel)))
         .service(resource(&of("/plan"), GET, get().to(turn::newest_plan)))
         .service(resource(&of("/cancel"), "POST", web::post().to(control::cancel_newest)))

@@ -5,7 +5,7 @@ use utoipa::OpenApi;
 
 use super::{
     admin, approvals, chat, control, conversation, dead_letters, dto, effects, events, health, open_turns,
-    problem, turn,
+    openai, problem, stream, turn,
 };
 
 #[derive(OpenApi)]
@@ -21,6 +21,7 @@ use super::{
         turn::plan,
         turn::newest_plan,
         turn::plans,
+        stream::resume,
         events::events,
         control::cancel,
         control::cancel_newest,
@@ -36,6 +37,9 @@ use super::{
         dead_letters::list,
         dead_letters::one,
         dead_letters::redrive,
+        openai::completions,
+        openai::models,
+        openai::one_model,
         health::healthz,
         health::readyz,
         health::metrics,

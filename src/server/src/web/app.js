@@ -107,7 +107,8 @@ async function ask(message) {
   pending = item;
   watch(item, mine);
   const body = JSON.stringify({ message, conversation_id: conversation });
-  const headers = { "Content-Type": "application/json", "Idempotency-Key": key, Prefer: `wait=${WAIT_S}` };
+  // Its command id is what the pieces of its answer are asked for with.
+  const headers = { "Content-Type": "application/json", "Idempotency-Key": key, Prefer: "respond-async" };
   try {
     const turn = await call("/v1/chat", { method: "POST", body, headers });
     if (mine !== view) return;
@@ -151,6 +152,28 @@ async function follow(item, command, mine) {
   pending = item;
   busy(true);
   watch(item, mine);
+  const live = pieces(item, command);
+  try {
+    return await settled(item, command, mine);
+  } finally {
+    live.close();
+  }
+}
+
+// Pieces of the answer as they are written. What counts is the turn.
+function pieces(item, command) {
+  const source = new EventSource(of(`/turns/${encodeURIComponent(command)}/stream`));
+  let text = "";
+  source.addEventListener("answer_restarted", () => { text = ""; });
+  source.addEventListener("answer", (event) => {
+    text += JSON.parse(event.data).text;
+    if (pending === item) item.querySelector(".answer").textContent = text;
+  });
+  source.addEventListener("done", () => source.close());
+  return source;
+}
+
+async function settled(item, command, mine) {
   while (mine === view) {
     try {
       const turn = await call(of(`/turns/${encodeURIComponent(command)}`), { headers: { Prefer: `wait=${WAIT_S}` } });

@@ -18,6 +18,7 @@ mod flood;
 mod garbage;
 #[cfg(feature = "kafka")]
 mod kafka;
+mod listener;
 #[cfg(feature = "kafka")]
 mod load;
 mod loops;
@@ -25,10 +26,13 @@ mod matrix;
 mod metrics;
 mod models;
 mod old_folder;
+mod openai;
 mod openapi;
 mod recovery;
 #[cfg(feature = "kafka")]
 mod redrive;
+mod streaming;
 mod supervisors;
+mod tokens;
 mod turns;
 mod world;

@@ -76,7 +76,11 @@ impl Server {
 
     pub fn start_unready(data: TempDir, options: Options) -> Self {
         let address = format!("127.0.0.1:{}", callboard_testkit::ports::free_port());
-        let process = launch(&data, &["serve", "--listen", &address], &options);
+        Self::start_at(&address, data, options)
+    }
+
+    fn start_at(address: &str, data: TempDir, options: Options) -> Self {
+        let process = launch(&data, &["serve", "--listen", address], &options);
         let client = reqwest::blocking::Client::builder().timeout(PATIENCE * 2).build().unwrap();
         Self { process, url: format!("http://{address}"), data, options, client }
     }
@@ -92,6 +96,15 @@ impl Server {
     pub fn kill_and_restart(self) -> Self {
         self.process.sigkill().unwrap();
         Self::start_in(self.data, self.options)
+    }
+
+    /// SIGKILL, then the same again at the same address.
+    pub fn kill_and_restart_there(self) -> Self {
+        self.process.sigkill().unwrap();
+        let address = self.url.trim_start_matches("http://").to_owned();
+        let server = Self::start_at(&address, self.data, self.options);
+        server.wait_ready();
+        server
     }
 
     /// SIGTERM, then the same again in the same folder. Gives the exit code too.

@@ -179,6 +179,10 @@ impl Log for EmbeddedLog {
         self.core.queue.append(batch)
     }
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn partitions(&self) -> u32 {
         self.core.partitions
     }

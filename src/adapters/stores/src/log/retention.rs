@@ -42,6 +42,9 @@ impl Sweep {
     }
 }
 
+/// Ten minutes outlast any answer. One process hands pieces over in memory, so that none lie here but foreign ones.
+const CHUNKS_MS: i64 = 10 * 60 * 1_000;
+
 fn keep_ms(topic: Topic, retention: Retention) -> Option<i64> {
     match topic {
         Topic::UserCommands => Some(retention.user_commands_ms),
@@ -50,6 +53,7 @@ fn keep_ms(topic: Topic, retention: Retention) -> Option<i64> {
             Some(retention.requests_ms)
         }
         Topic::DeadLetterQueue => Some(retention.dead_letters_ms),
+        Topic::AnswerChunks => Some(CHUNKS_MS),
         Topic::ConversationEvents => None,
     }
 }

@@ -40,6 +40,7 @@ pub(super) fn index(topic: Topic) -> usize {
         Topic::SynthesisRequests => 3,
         Topic::DeadLetterQueue => 4,
         Topic::ToolEffects => 5,
+        Topic::AnswerChunks => 6,
     }
 }
 
@@ -71,8 +72,8 @@ impl Store {
                 .data_block_size_policy(fjall::config::BlockSizePolicy::all(BLOCK_BYTES))
         };
         let meta = db.keyspace("meta", KeyspaceCreateOptions::default)?;
-        let [a, b, c, d, e, f] = Topic::ALL.map(|topic| db.keyspace(topic.name(), options));
-        Ok(Self { db, meta, topics: [a?, b?, c?, d?, e?, f?] })
+        let [a, b, c, d, e, f, g] = Topic::ALL.map(|topic| db.keyspace(topic.name(), options));
+        Ok(Self { db, meta, topics: [a?, b?, c?, d?, e?, f?, g?] })
     }
 
     pub(super) fn topic(&self, topic: Topic) -> &Keyspace {

@@ -5,6 +5,7 @@
 //! those that do not exist yet, and nothing else.
 
 mod approvals;
+mod chunks;
 mod effects;
 mod values;
 
@@ -37,6 +38,7 @@ fn written(body: &Body) -> Vec<u8> {
         Body::Event(event) => wire::write_event(stamp, event),
         Body::Request(request) => wire::write_request(stamp, request),
         Body::Effect(entry) => wire::write_ledger(stamp, entry),
+        Body::Chunk(chunk) => wire::write_chunk(stamp, chunk),
     }
     .unwrap();
     bytes.push(b'\n');
@@ -53,6 +55,7 @@ fn read(like: &Body, bytes: &[u8]) -> Body {
         },
         Body::Request(_) => Body::Request(wire::read_request(bytes).unwrap().1),
         Body::Effect(_) => Body::Effect(wire::read_ledger(bytes).unwrap().1),
+        Body::Chunk(_) => Body::Chunk(wire::read_chunk(bytes).unwrap().1),
     }
 }
 
@@ -77,7 +80,7 @@ fn every_type_has_a_record_and_every_record_a_value() {
     let values: BTreeSet<String> =
         values::all().iter().map(|(name, body)| format!("{}/{name}.json", body.kind())).collect();
     let mut stored = BTreeSet::new();
-    for kind in ["command", "event", "request", "effect"] {
+    for kind in ["command", "event", "request", "effect", "chunk"] {
         for entry in std::fs::read_dir(folder().join(kind)).unwrap() {
             stored.insert(format!("{kind}/{}", entry.unwrap().file_name().to_str().unwrap()));
         }
@@ -96,7 +99,8 @@ fn every_type_has_a_record_and_every_record_a_value() {
         .map(|name| ("request", name));
     let effects = ["EffectReserved", "EffectCommitted"].map(|name| ("effect", name));
     let events = Event::NAMES.iter().map(|name| ("event", *name));
-    for (kind, name) in events.chain(commands).chain(requests).chain(effects) {
+    let chunks = [("chunk", "AnswerChunk")];
+    for (kind, name) in events.chain(commands).chain(requests).chain(effects).chain(chunks) {
         let path = format!("{kind}/{name}.json");
         assert!(stored.contains(&path), "{path} is missing");
         let text = std::fs::read_to_string(folder().join(&path)).unwrap();

@@ -1,5 +1,6 @@
 //! What the golden records say. A file's name is the type's, with a suffix where a type has several forms.
 
+use callboard_domain::chunk::AnswerChunk;
 use callboard_domain::command::{Command, HistoryReset, PlanCancelRequest, UserQuery};
 use callboard_domain::event::{
     Approval, ApprovalRecorded, ApprovalRequested, Author, CommandRefused, DeadlineExpired, Event,
@@ -20,6 +21,7 @@ pub enum Body {
     Event(Event),
     Request(Request),
     Effect(Entry),
+    Chunk(AnswerChunk),
 }
 
 impl Body {
@@ -27,6 +29,7 @@ impl Body {
         match self {
             Self::Command(_) => "command",
             Self::Event(_) => "event",
+            Self::Chunk(_) => "chunk",
             Self::Request(_) => "request",
             Self::Effect(_) => "effect",
         }
@@ -38,7 +41,7 @@ pub fn all() -> Vec<(&'static str, Body)> {
     let plans = planning().into_iter().chain(invoking()).chain(settling()).chain(ending());
     let events = plans.map(|(name, event)| (name, Body::Event(event)));
     let requests = requests().into_iter().map(|(name, request)| (name, Body::Request(request)));
-    let later = super::effects::all().into_iter().chain(super::approvals::all());
+    let later = super::effects::all().into_iter().chain(super::approvals::all()).chain(super::chunks::all());
     commands.chain(events).chain(requests).chain(later).collect()
 }
 
@@ -60,7 +63,11 @@ const FINISHED: &str = "2026-11-23T01:42:39.480Z";
 fn query(metadata: Option<RawJson>) -> UserQuery {
     let principal = metadata.as_ref().map(|_| "anna@example.org".into());
     UserQuery {
-        message: "What is 17% of 2340?\nGrüße".into(), agent: "default".into(), principal, metadata
+        message: "What is 17% of 2340?\nGrüße".into(),
+        agent: "default".into(),
+        principal,
+        metadata,
+        history: None,
     }
 }
 
@@ -120,6 +127,7 @@ fn planning() -> Vec<(&'static str, Event)> {
         metadata: asked.metadata,
         limits: limits(),
         token_budget: None,
+        history: None,
     };
     let planned = |name: &str, tool: &str, arguments: &str, after: &[&str], policy: StepPolicy| PlannedStep {
         id: step(name),

@@ -39,7 +39,7 @@ pub fn turn_id(index: usize) -> CommandId {
 }
 
 pub fn query(text: &str) -> UserQuery {
-    UserQuery { message: text.into(), agent: default_agent(), principal: None, metadata: None }
+    UserQuery { message: text.into(), agent: default_agent(), principal: None, metadata: None, history: None }
 }
 
 /// The event that accepts question 0.
