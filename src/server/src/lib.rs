@@ -1,9 +1,10 @@
 //! The library behind the binary `callboard`.
 //!
-//! `cli` is what can be typed, `config` what can be set, `serve` runs a node until `shutdown`, `http` is its face,
+//! `app` is its front door, for those who add tools of their own; `cli` is what can be typed, `config` what can be set, `serve` runs a node until `shutdown`, `http` is its face,
 //! `offline` reads a data folder that nobody holds. `wiring` is the only place that names adapters and actors
 //! together.
 
+mod app;
 pub mod cli;
 pub mod compare;
 pub mod config;
@@ -21,33 +22,12 @@ pub mod system;
 mod telemetry;
 pub mod wiring;
 
-use std::ffi::OsString;
 use std::path::Path;
-use std::process::ExitCode;
 
-use clap::Parser;
+pub use app::{App, Attempt, EffectClass, Found, Tool, ToolError};
 
-use cli::{Cli, Failure, Global};
+use cli::{Failure, Global};
 use config::{Environment, Flag, Loaded};
-
-/// The whole program: arguments in (the program's name first), exit code out.
-#[must_use]
-pub fn main(arguments: Vec<OsString>) -> ExitCode {
-    match Cli::try_parse_from(cli::with_default_command(arguments)) {
-        Ok(cli) => run(&cli),
-        Err(error) => {
-            // Help and version are answers; anything else is wrong usage.
-            let _ = error.print();
-            if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
-        }
-    }
-}
-
-/// Runs a parsed command line.
-#[must_use]
-pub fn run(cli: &Cli) -> ExitCode {
-    cli::finish(cli::run(cli))
-}
 
 /// The configuration of this process: defaults, file, environment, flags.
 ///

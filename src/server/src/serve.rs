@@ -11,7 +11,6 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, middleware, web};
 use callboard_actors::{Arbiters, Node, Roles};
-use callboard_ports::tool::ToolRegistry;
 use callboard_stores::DataDir;
 
 use crate::cli::{Failure, Global, Outcome, ServeArgs, WorkerArgs};
@@ -21,7 +20,7 @@ use crate::http::{Api, Rules, Running, guard, routes};
 use crate::shutdown::{self, Stop};
 use crate::system::SystemClock;
 use crate::wiring::{self, Engine};
-use crate::{heart, settings, startup, telemetry};
+use crate::{App as Program, heart, settings, startup, telemetry};
 
 /// How often an unreachable log is looked at again; the adapter asks with a back-off of its own.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -34,22 +33,24 @@ struct Job {
     role: String,
     worker: Option<WorkerArgs>,
     listens: bool,
+    /// Tools that were written in Rust.
+    own: Vec<Arc<dyn wiring::Written>>,
 }
 
 /// Runs the server.
 ///
 /// # Errors
 /// [`Failure`], with the exit code of design §8.
-pub fn serve(global: &Global, args: &ServeArgs) -> Outcome {
+pub fn serve(global: &Global, args: &ServeArgs, app: &Program) -> Outcome {
     let loaded = settings(global, &args.flags())?;
-    run(&loaded, Job { role: "serve".to_owned(), worker: None, listens: true })
+    run(&loaded, Job { role: "serve".to_owned(), worker: None, listens: true, own: app.tools.clone() })
 }
 
 /// Runs one role.
 ///
 /// # Errors
 /// [`Failure`]; without brokers a worker has nobody to work for.
-pub fn worker(global: &Global, args: &WorkerArgs) -> Outcome {
+pub fn worker(global: &Global, args: &WorkerArgs, app: &Program) -> Outcome {
     let loaded = settings(global, &args.serve.flags())?;
     if loaded.config.kafka.brokers.is_none() {
         return Err(Failure::usage(
@@ -61,7 +62,15 @@ pub fn worker(global: &Global, args: &WorkerArgs) -> Outcome {
         (None, true) => "worker-synthesis".to_owned(),
         (None, false) => "worker-history".to_owned(),
     };
-    run(&loaded, Job { role, worker: Some(args.clone()), listens: args.serve.listen.is_some() })
+    run(
+        &loaded,
+        Job {
+            role,
+            worker: Some(args.clone()),
+            listens: args.serve.listen.is_some(),
+            own: app.tools.clone(),
+        },
+    )
 }
 
 fn run(loaded: &Loaded, job: Job) -> Outcome {
@@ -119,7 +128,8 @@ async fn live(
     let mut stop = Stop::listen().map_err(Failure::job)?;
     announce_engine(loaded, &job);
     let models = wiring::models(config, clients.clone()).await?;
-    let tools = wiring::tools(config, clients)?;
+    let completer = Some(models.completer.clone());
+    let tools = wiring::tools(config, wiring::Beside { http: clients, completer, own: &job.own })?;
     let models = models.build(tools.clone()).map_err(Failure::usage)?;
     let roles = roles(config, &job, &tools)?;
     let serves = job.worker.is_none();
@@ -258,7 +268,8 @@ fn announce_engine(loaded: &Loaded, job: &Job) {
 }
 
 fn roles(config: &Config, job: &Job, tools: &Arc<callboard_tools::Registry>) -> Result<Roles, Failure> {
-    let mut pools: Vec<String> = tools.specs().iter().map(|spec| spec.pool.to_string()).collect();
+    // Requests for tools that run elsewhere are left to whoever runs them.
+    let mut pools: Vec<String> = tools.pools_here().iter().map(ToString::to_string).collect();
     // Requests without a pool header belong to `default`, which therefore always exists.
     pools.push("default".to_owned());
     pools.sort();

@@ -1,9 +1,10 @@
 //! The only place that names adapters and actors together: from a configuration to a running node.
 //!
 //! `storage` opens what is durable, `Models` and tools are built beside it, `node` starts the actors on all of
-//! them. Used by `serve` (a node), `offline` (storage alone) and `doctor` (the parts one by one).
+//! them; `toolbox` puts the tools together. Used by `serve` (a node), `offline` (storage alone) and `doctor` (the parts one by one).
 
 mod chosen;
+mod toolbox;
 
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use callboard_ports::inbox::Inbox;
 use callboard_ports::log::Log;
 use callboard_ports::snapshot::SnapshotStore;
 use callboard_stores::{DataDir, EmbeddedLog, EmbeddedOptions, Engine as SnapshotsOf, Fsync, InHandJournal};
-use callboard_tools::{Registry, ToolsConfig};
+use callboard_tools::Registry;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
@@ -27,6 +28,7 @@ use crate::config::{AgentSettings, Config, EmbeddingSettings, FsyncMode, Snapsho
 use crate::system::{SystemClock, UuidEntropy};
 
 pub use chosen::chosen;
+pub use toolbox::{Beside, Written, tools};
 
 /// Layout of the data folder that this build writes.
 const DATA_FORMAT: u32 = 1;
@@ -209,19 +211,6 @@ pub fn turn_limits(config: &Config) -> TurnLimits {
         turn_timeout_ms: config.turns.turn_timeout_ms,
         max_rounds: config.planner.max_rounds,
     }
-}
-
-/// The tools; their requests run on `http`.
-///
-/// # Errors
-/// A setting of `tools.*` that is wrong.
-pub fn tools(config: &Config, http: Handle) -> Result<Arc<Registry>, Failure> {
-    let written = serde_json::to_value(&config.tools).map_err(Failure::usage)?;
-    let settings: ToolsConfig =
-        serde_json::from_value(written).map_err(|e| Failure::usage(format!("tools: {e}")))?;
-    let budget = config.turns.token_budget.map(NonZero::get);
-    let built = Registry::build(&settings, turn_limits(config), http).map_err(Failure::usage)?;
-    Ok(Arc::new(built.with_token_budget(budget)))
 }
 
 /// The models as configured; looks whether a model server answers. Tools that ask models are built on it, planner

@@ -2,7 +2,8 @@
 //!
 //! A leaf of the workspace: it depends on no other Callboard crate and on no Kafka client, so that tests,
 //! bench and demo of every crate can use it. Neighbours below: [`kafka`] starts brokers from the published
-//! jars, [`real_model`] runs a small language model, [`clients`] has the official OpenAI clients, [`stubs`] serves the HTTP services that tools and models call,
+//! jars, [`real_model`] runs a small language model, [`clients`] has the official OpenAI clients, [`python`] runs Python with
+//! packages, [`stubs`] serves the HTTP services that tools and models call,
 //! [`process`] runs a binary and signals it by process id, [`ports`] and [`wait`] are what they all need.
 //!
 //! Everything that is started here ends with the value that stands for it, and with the process that started
@@ -13,6 +14,7 @@ pub mod clients;
 pub mod kafka;
 pub mod ports;
 pub mod process;
+pub mod python;
 pub mod real_model;
 pub mod stubs;
 pub mod wait;

@@ -26,9 +26,9 @@ impl AllowList {
     }
 
     /// Reads one URL of the tool's settings.
-    pub fn entry(tool: &'static str, key: &'static str, text: &str) -> Result<Url, BuildError> {
+    pub fn entry(tool: &str, key: &'static str, text: &str) -> Result<Url, BuildError> {
         let wrong = |problem: &str| BuildError::Setting {
-            tool,
+            tool: tool.to_owned(),
             key,
             problem: format!(
                 "has a URL that {problem}; write SCHEME://HOST[:PORT][/PREFIX], such as https://example.org/hooks"
@@ -64,7 +64,8 @@ impl AllowList {
     }
 }
 
-fn parse(text: &str) -> Result<Url, String> {
+/// Reads an http or https URL that can be compared.
+pub(crate) fn parse(text: &str) -> Result<Url, String> {
     let text = text.trim();
     if text.len() > MAX_URL_BYTES {
         return Err(format!("has {} bytes; at most {MAX_URL_BYTES} are allowed", text.len()));
@@ -84,7 +85,8 @@ fn parse(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-fn covers(entry: &Url, url: &Url) -> bool {
+/// Whether `url` lies below `entry`.
+pub(crate) fn covers(entry: &Url, url: &Url) -> bool {
     let prefix = entry.path().trim_end_matches('/');
     let below = url.path().strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     entry.scheme() == url.scheme()

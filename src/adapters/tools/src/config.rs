@@ -1,8 +1,11 @@
 //! What an operator may set about the tools, as `tools.NAME.KEY`; [`crate::spec`] holds the defaults that these
 //! override and [`crate::registry`] judges the values.
 
+use std::collections::BTreeMap;
+
 use callboard_domain::plan::Backoff;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::secret::Secret;
 
@@ -63,7 +66,7 @@ macro_rules! tool_settings {
 }
 
 tool_settings!(
-    /// `tools.echo`, `tools.math`: what every tool has.
+    /// `tools.echo`, `tools.math`, `tools.ask_model`: what every tool has.
     PlainConfig {}
 );
 tool_settings!(
@@ -100,6 +103,30 @@ tool_settings!(
         allow: Vec<String>,
     }
 );
+tool_settings!(
+    /// `tools.http_get`.
+    HttpGetConfig {
+        /// What it may read: hosts (`example.org`, `*.example.org`) or `SCHEME://HOST[:PORT][/PREFIX]`; nothing when empty.
+        allow: Vec<String>,
+    }
+);
+tool_settings!(
+    /// `tools.NAME` of a tool of one's own.
+    OwnConfig {
+        /// `http` or `external`.
+        run: Option<String>,
+        /// Where an HTTP tool is called.
+        url: Option<String>,
+        /// For planners.
+        description: Option<String>,
+        /// JSON Schema of the arguments: a table, JSON as text, or the path of a file with it.
+        schema: Option<Value>,
+        /// What repeating a call does.
+        effect: Option<String>,
+        /// Sent along; they may be secret.
+        headers: BTreeMap<String, Secret>,
+    }
+);
 
 /// `tools`: every built-in tool, on its defaults where nothing is set.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -111,4 +138,10 @@ pub struct ToolsConfig {
     pub exchange: ExchangeConfig,
     pub webhook: WebhookConfig,
     pub deposit: DepositConfig,
+    pub http_get: HttpGetConfig,
+    pub ask_model: PlainConfig,
 }
+
+/// The names that [`ToolsConfig`] knows.
+pub const BUILT_IN: &[&str] =
+    &["ask_model", "deposit", "echo", "exchange", "http_get", "math", "weather", "webhook"];

@@ -9,6 +9,7 @@ use callboard_domain::json::RawJson;
 use callboard_domain::plan::{Backoff, EffectClass};
 use callboard_ports::tool::{Call, Probe, Tool, ToolSpec};
 use futures_util::future::BoxFuture;
+use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::json;
@@ -95,6 +96,7 @@ impl Deposit {
             idempotency_key: writes.then(|| call.idempotency_key.clone()),
             body: writes.then(|| json!({"text": arguments.text}).to_string()),
             attempt: call.attempt,
+            headers: HeaderMap::new(),
         })
     }
 }

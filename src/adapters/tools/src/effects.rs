@@ -1,5 +1,5 @@
 //! Requests that have an effect outside: sent once, on a connection of their own, and every ending says what is known of
-//! the effect. [`crate::webhook`] and [`crate::deposit`] send through it; reading tools use [`crate::http`].
+//! the effect. [`crate::webhook`], [`crate::deposit`] and [`crate::own`] send through it; reading tools use [`crate::http`].
 //!
 //! | what happened | known | error |
 //! |---|---|---|
@@ -10,12 +10,13 @@
 //! | other 3xx, other 5xx, 409 to a later attempt, 412 to a condition | nothing: a page to look at afterwards, or a fault half way | in doubt |
 //! | out of time, a lost connection, an answer that breaks off | nothing | in doubt |
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use callboard_domain::event::ToolError;
 use callboard_domain::json::RawJson;
 use futures_util::StreamExt;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, IF_NONE_MATCH, LOCATION};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, IF_NONE_MATCH, LOCATION, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Method, Response, StatusCode, Url};
 use serde::Serialize;
@@ -35,7 +36,7 @@ const MAX_REASON_BYTES: usize = 300;
 /// A client for effects and the runtime that it runs on.
 #[derive(Clone)]
 pub(crate) struct Effects {
-    tool: &'static str,
+    tool: Arc<str>,
     /// Goes through a proxy where the environment names one…
     client: Client,
     /// …which a service on this machine must not.
@@ -53,6 +54,8 @@ pub(crate) struct Request {
     /// JSON.
     pub body: Option<String>,
     pub attempt: u32,
+    /// More of them, from the configuration.
+    pub headers: HeaderMap,
 }
 
 /// What a service answered, as the tool's result.
@@ -68,7 +71,7 @@ pub(crate) struct Answered {
 
 impl Effects {
     /// For a tool whose attempts take `timeout_ms`.
-    pub fn new(tool: &'static str, timeout_ms: u64, runtime: Handle) -> Result<Self, BuildError> {
+    pub fn new(tool: &str, timeout_ms: u64, runtime: Handle) -> Result<Self, BuildError> {
         // Sooner than the attempt's own end, where a connection that never came cannot be told from an answer.
         let connect_timeout = Duration::from_millis(MAX_CONNECT_MS.min(timeout_ms / 2).max(1));
         let builder = || {
@@ -84,7 +87,12 @@ impl Effects {
         };
         let build =
             |builder: ClientBuilder| builder.build().map_err(|error| BuildError::Http(innermost(&error)));
-        Ok(Self { tool, client: build(builder())?, loopback: build(builder().no_proxy())?, runtime })
+        Ok(Self {
+            tool: Arc::from(tool),
+            client: build(builder())?,
+            loopback: build(builder().no_proxy())?,
+            runtime,
+        })
     }
 
     /// Sends `request` and judges its answer. Dropping the future aborts it.
@@ -92,28 +100,38 @@ impl Effects {
     /// # Errors
     /// As the table above says; [`ToolError::in_doubt`] wherever it may have been done.
     pub async fn send(&self, request: Request, timeout_ms: u64) -> Result<Answered, ToolError> {
-        let (attempt, tool) = (request.attempt, self.tool);
+        let (attempt, tool) = (request.attempt, &self.tool);
         let conditional = request.condition.is_some();
+        let began = Instant::now();
         let place = request.url.origin().ascii_serialization();
         let lost = format!("{tool}: the request to {place}");
         let (response, body) = self.exchange(request, timeout_ms).await.map_err(|loss| match loss {
-            Loss::NotSent(cause) => {
-                let message = format!("{tool}: {place} could not be reached, nothing was sent: {cause}");
-                ToolError::new("unavailable", message, true)
-            }
+            Loss::NotSent(cause) => self.unreached(&place, &cause),
             Loss::OutOfTime => ToolError::in_doubt(format!("{lost} was not answered within {timeout_ms} ms")),
             Loss::Broken(cause) => {
                 ToolError::in_doubt(format!("{lost} may have been done; its answer was lost: {cause}"))
             }
         })?;
+        // An answer that says "not now" is worth its wait: the next attempt comes no sooner.
+        let retry_after = response.retry_after;
         let known = (response.code == StatusCode::CONFLICT && attempt > 1)
             || (response.code == StatusCode::PRECONDITION_FAILED && conditional);
-        self.judge(&place, response, body, known)
+        let judged = self.judge(&place, response, body, known);
+        if judged.as_ref().is_err_and(|error| error.retryable) {
+            until(retry_after, began, timeout_ms).await;
+        }
+        judged
+    }
+
+    /// Nothing was sent.
+    pub fn unreached(&self, place: &str, cause: &str) -> ToolError {
+        let message = format!("{}: {place} could not be reached, nothing was sent: {cause}", self.tool);
+        ToolError::new("unavailable", message, true)
     }
 
     /// `known`: the status says that the service has met this effect before.
     fn judge(&self, place: &str, status: Status, body: Body, known: bool) -> Result<Answered, ToolError> {
-        let tool = self.tool;
+        let tool = &self.tool;
         let code = status.code.as_u16();
         let reason = body.reason();
         if status.code.is_success() {
@@ -166,9 +184,11 @@ impl Effects {
         }
     }
 
-    async fn exchange(&self, request: Request, timeout_ms: u64) -> Result<(Status, Body), Loss> {
+    /// Sends `request` and reads what comes back, up to the bound.
+    pub async fn exchange(&self, request: Request, timeout_ms: u64) -> Result<(Status, Body), Loss> {
         let client = if is_loopback(&request.url) { &self.loopback } else { &self.client };
         let mut builder = client.request(request.method, request.url).header(ACCEPT, "application/json");
+        builder = builder.headers(request.headers);
         if let Some(key) = request.idempotency_key {
             builder = builder.header("idempotency-key", key);
         }
@@ -198,8 +218,19 @@ impl Effects {
     }
 }
 
+/// Room between a wait and the attempt's own end, which would be taken for a loss.
+const BEFORE_THE_END: Duration = Duration::from_millis(100);
+
+/// Waits as long as a service asked for, as far as the attempt has time.
+pub(crate) async fn until(retry_after: Option<Duration>, began: Instant, timeout_ms: u64) {
+    let left = Duration::from_millis(timeout_ms).saturating_sub(began.elapsed() + BEFORE_THE_END);
+    if let Some(wait) = retry_after {
+        tokio::time::sleep(wait.min(left)).await;
+    }
+}
+
 /// Why there is no answer.
-enum Loss {
+pub(crate) enum Loss {
     /// There never was a connection.
     NotSent(String),
     OutOfTime,
@@ -207,25 +238,33 @@ enum Loss {
     Broken(String),
 }
 
-struct Status {
-    code: StatusCode,
+pub(crate) struct Status {
+    pub code: StatusCode,
     /// Origin of the place that a redirect names.
     location: Option<String>,
+    /// How long the service asks to be left alone, where it says so in seconds.
+    pub retry_after: Option<Duration>,
 }
 
 impl Status {
     fn of(response: &Response) -> Self {
         let named = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         let location = named.and_then(|text| response.url().join(text).ok());
-        Self { code: response.status(), location: location.map(|url| url.origin().ascii_serialization()) }
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+        Self {
+            code: response.status(),
+            retry_after,
+            location: location.map(|url| url.origin().ascii_serialization()),
+        }
     }
 }
 
 /// The beginning of an answer's body.
-struct Body {
+pub(crate) struct Body {
     bytes: Vec<u8>,
     truncated: bool,
-    broken: Option<String>,
+    pub broken: Option<String>,
 }
 
 impl Body {
@@ -249,7 +288,7 @@ impl Body {
         body
     }
 
-    fn answered(self, status: u16) -> Answered {
+    pub fn answered(self, status: u16) -> Answered {
         let text = String::from_utf8_lossy(&self.bytes);
         let json = if self.truncated { None } else { RawJson::parse(&text).ok() };
         let body = json.unwrap_or_else(|| {
@@ -265,7 +304,7 @@ impl Body {
     }
 
     /// What a service says about its error, where the usual services put it.
-    fn reason(&self) -> String {
+    pub fn reason(&self) -> String {
         let Ok(body) = serde_json::from_slice::<Value>(&self.bytes) else { return String::new() };
         let words = ["error", "reason", "message", "detail"].iter().find_map(|field| body[*field].as_str());
         words.map_or_else(String::new, |words| {

@@ -1,6 +1,8 @@
-//! `exchange`: money from one currency to another at the day's reference rate of a Frankfurter (ECB rates).
+//! `exchange`: money from one currency to others at a day's reference rate of a Frankfurter (ECB rates).
 //!
 //! A neighbour of the other tools under [`crate::registry`]; asks through [`crate::http`].
+
+use std::time::Duration;
 
 use callboard_domain::event::ToolError;
 use callboard_domain::json::RawJson;
@@ -19,6 +21,12 @@ use crate::spec::{self, Defaults};
 const PUBLIC: &str = "https://api.frankfurter.dev";
 /// Reference rates have five or six digits; what multiplication adds beyond ten is binary noise (110.39999…).
 const SIGNIFICANT_DIGITS: usize = 10;
+/// Currencies at once; all that are in daily trade are some thirty.
+const MAX_TARGETS: usize = 40;
+/// Where the service does not say how long its rates are fresh. They change once on a working day…
+const FRESH: Duration = Duration::from_secs(10 * 60);
+/// …and those of a day that has passed never.
+const FRESH_OF_A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) struct Exchange {
     spec: ToolSpec,
@@ -30,7 +38,16 @@ pub(crate) struct Exchange {
 struct Arguments {
     amount: Option<Number>,
     from: String,
-    to: String,
+    to: To,
+    date: Option<String>,
+}
+
+/// One currency, or several.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum To {
+    One(String),
+    Several(Vec<String>),
 }
 
 impl Exchange {
@@ -43,14 +60,22 @@ impl Exchange {
         };
         let defaults = Defaults {
             name: "exchange",
-            description: "Converts `amount` of the currency `from` to the currency `to` at today's reference rate. \
-                          The result has `converted`, `rate` and `date`.",
+            description: "Converts `amount` of the currency `from` to the currency `to` at the reference rate of today, or of \
+                          the day `date`. The result has `converted`, `rate` and `date`; with a list in `to` it has \
+                          `converted` and `rates` by currency.",
             schema: json!({
                 "type": "object",
                 "properties": {
                     "amount": {"type": "number", "description": "How much; 1 when left out."},
                     "from": currency("from"),
-                    "to": currency("to")
+                    "to": {"anyOf": [
+                        currency("to"),
+                        {"type": "array", "items": currency("to"), "minItems": 1, "maxItems": MAX_TARGETS}
+                    ]},
+                    "date": {
+                        "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
+                        "description": "A day from 1999-01-04 to today, as YYYY-MM-DD; today when left out."
+                    }
                 },
                 "required": ["from", "to"],
                 "additionalProperties": false
@@ -85,37 +110,66 @@ impl Tool for Exchange {
 }
 
 async fn convert(http: Http, base: Url, arguments: Arguments) -> Result<RawJson, ToolError> {
-    let (from, to) = (arguments.from.to_uppercase(), arguments.to.to_uppercase());
+    let from = arguments.from.to_uppercase();
+    let (targets, several) = match &arguments.to {
+        To::One(to) => (vec![to.to_uppercase()], false),
+        To::Several(to) => (to.iter().map(|to| to.to_uppercase()).collect(), true),
+    };
     let amount = arguments.amount.unwrap_or_else(|| 1.into());
+    let others: Vec<&str> = targets.iter().map(String::as_str).filter(|to| **to != from).collect();
+    let symbols = others.join(",");
     // A Frankfurter knows no rate of a currency against itself; asking for all shows whether it is one.
     let mut query = vec![("base", from.as_str())];
-    if from != to {
-        query.push(("symbols", to.as_str()));
+    if !others.is_empty() {
+        query.push(("symbols", symbols.as_str()));
     }
-    let reply = http.get("exchange", address(&base, "/v1/latest", &query)).await?;
+    let (path, usual) = match &arguments.date {
+        Some(date) => (format!("/v1/{date}"), FRESH_OF_A_DAY),
+        None => ("/v1/latest".to_owned(), FRESH),
+    };
+    let reply = http.get("exchange", address(&base, &path, &query), usual).await?;
     if matches!(
         reply.status,
         StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::BAD_REQUEST
     ) {
-        return Err(unknown(&from, &to));
+        return Err(unknown(&from, &targets.join(", "), arguments.date.as_deref()));
     }
     if !reply.status.is_success() {
         return Err(reply.refusal("exchange"));
     }
-    let rate = if from == to { Number::from(1) } else { rate(&reply.body, &from, &to)? };
-    let exact = amount.as_f64().zip(rate.as_f64()).map(|(amount, rate)| amount * rate);
-    let converted = exact.and_then(rounded).ok_or_else(|| {
-        let message =
-            format!("{amount} {from} at a rate of {rate} is more than can be counted; use a smaller amount");
-        ToolError::new("invalid_arguments", message, false)
-    })?;
+    let (mut rates, mut converted) = (Map::new(), Map::new());
+    for to in &targets {
+        let rate = if *to == from {
+            Number::from(1)
+        } else {
+            rate(&reply.body, &from, to, arguments.date.as_deref())?
+        };
+        let exact = amount.as_f64().zip(rate.as_f64()).map(|(amount, rate)| amount * rate);
+        let figure = exact.and_then(rounded).ok_or_else(|| {
+            let message = format!(
+                "{amount} {from} at a rate of {rate} is more than can be counted; use a smaller amount"
+            );
+            ToolError::new("invalid_arguments", message, false)
+        })?;
+        rates.insert(to.clone(), Value::Number(rate));
+        converted.insert(to.clone(), Value::Number(figure));
+    }
     let mut result = Map::from_iter([
         ("amount".to_owned(), Value::Number(amount)),
         ("from".to_owned(), Value::from(from)),
-        ("to".to_owned(), Value::from(to)),
-        ("rate".to_owned(), Value::Number(rate)),
-        ("converted".to_owned(), Value::Number(converted)),
     ]);
+    match targets.first().filter(|_| !several) {
+        Some(to) => {
+            result.insert("to".to_owned(), Value::from(to.as_str()));
+            result.insert("rate".to_owned(), rates.remove(to).unwrap_or_default());
+            result.insert("converted".to_owned(), converted.remove(to).unwrap_or_default());
+        }
+        None => {
+            result.insert("rates".to_owned(), Value::Object(rates));
+            result.insert("converted".to_owned(), Value::Object(converted));
+        }
+    }
+    // The day whose rates these are: of a weekend it is the Friday before.
     if let Some(date) = reply.body["date"].as_str() {
         result.insert("date".to_owned(), Value::from(date));
     }
@@ -123,18 +177,20 @@ async fn convert(http: Http, base: Url, arguments: Arguments) -> Result<RawJson,
 }
 
 /// The rate as the service gives it: for an amount of 1, because no other was asked for.
-fn rate(body: &Value, from: &str, to: &str) -> Result<Number, ToolError> {
+fn rate(body: &Value, from: &str, to: &str, date: Option<&str>) -> Result<Number, ToolError> {
     let rates = body["rates"].as_object().ok_or_else(|| unexpected("exchange", "rates"))?;
     match rates.get(to) {
         Some(Value::Number(rate)) => Ok(rate.clone()),
         Some(_) => Err(unexpected("exchange", "number as its rate")),
-        None => Err(unknown(from, to)),
+        None => Err(unknown(from, to, date)),
     }
 }
 
-fn unknown(from: &str, to: &str) -> ToolError {
-    let message =
-        format!("there is no exchange rate from {from} to {to}; both must be ISO 4217 codes in daily trade");
+fn unknown(from: &str, to: &str, date: Option<&str>) -> ToolError {
+    let day = date.map_or_else(String::new, |date| format!(" on {date}"));
+    let message = format!(
+        "there is no exchange rate from {from} to {to}{day}; both must be ISO 4217 codes in daily trade"
+    );
     ToolError::new("not_found", message, false)
 }
 

@@ -17,6 +17,7 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use crate::cache::{Answers, freshness};
 use crate::registry::BuildError;
 
 /// A host that does not even accept a connection in this time is down; the rest of the timeout is for retries.
@@ -36,6 +37,7 @@ pub(crate) struct Http {
     /// …which a service on this machine must not.
     loopback: Client,
     runtime: Handle,
+    answers: Answers,
 }
 
 /// A reply that arrived whole: a success, or a refusal that the tool may read something from.
@@ -63,7 +65,12 @@ impl Http {
         let build = |builder: reqwest::ClientBuilder| {
             builder.build().map_err(|error| BuildError::Http(innermost(&error)))
         };
-        Ok(Self { client: build(builder())?, loopback: build(builder().no_proxy())?, runtime })
+        Ok(Self {
+            client: build(builder())?,
+            loopback: build(builder().no_proxy())?,
+            runtime,
+            answers: Answers::new(),
+        })
     }
 
     /// Runs `work` on the HTTP runtime, for at most `timeout_ms`; dropping the future aborts it there.
@@ -87,13 +94,19 @@ impl Http {
         })
     }
 
-    /// GET. Server errors, 408 and 429 are retryable; any other reply with a JSON body is the caller's to read.
-    pub async fn get(&self, service: &'static str, url: Url) -> Result<Fetched, ToolError> {
+    /// GET. Server errors, 408 and 429 are retryable; any other reply with a JSON body is the caller's to read. A success is
+    /// kept while it is fresh: as the service says, else for `usual`.
+    pub async fn get(&self, service: &'static str, url: Url, usual: Duration) -> Result<Fetched, ToolError> {
+        let asked = url.as_str().to_owned();
+        if let Some(body) = self.answers.get(&asked) {
+            return Ok(Fetched { status: StatusCode::OK, body });
+        }
         let client = if is_loopback(&url) { &self.loopback } else { &self.client };
         let place = url.origin().ascii_serialization();
         let sent = client.get(url).header(ACCEPT, "application/json").send().await;
         let response = sent.map_err(|error| transport(service, &place, &error))?;
         let status = response.status();
+        let fresh = freshness(response.headers(), usual);
         let mut body = Vec::new();
         let mut chunks = response.bytes_stream();
         while let Some(chunk) = chunks.next().await {
@@ -105,6 +118,7 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
+        let bytes = body.len();
         let body = serde_json::from_slice::<Value>(&body);
         if status.is_server_error() || matches!(status.as_u16(), 408 | 429) {
             let reason = reason(&body.unwrap_or_default());
@@ -119,7 +133,12 @@ impl Http {
             return Err(ToolError::new("bad_response", message, false));
         }
         match body {
-            Ok(body) => Ok(Fetched { status, body }),
+            Ok(body) => {
+                if status == StatusCode::OK {
+                    self.answers.keep(asked, &body, bytes, fresh);
+                }
+                Ok(Fetched { status, body })
+            }
             // An error page need not be JSON; its status says enough.
             Err(_) if !status.is_success() => Ok(Fetched { status, body: Value::Null }),
             Err(_) => {
@@ -156,7 +175,7 @@ pub(crate) fn address(base: &Url, path: &str, query: &[(&str, &str)]) -> Url {
 /// Reads a `base_url`: scheme and host, and nothing that the tool would have to guess about.
 pub(crate) fn base_url(tool: &'static str, key: &'static str, text: &str) -> Result<Url, BuildError> {
     let wrong = |what: &str| BuildError::Setting {
-        tool,
+        tool: tool.to_owned(),
         key,
         problem: format!("{what}; it is scheme and host only, such as https://example.org"),
     };

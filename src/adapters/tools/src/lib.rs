@@ -5,13 +5,17 @@
 //! read from services, [`effects`] how they change something there. Each tool is a module of its own.
 
 mod allow;
+mod ask_model;
+mod cache;
 pub mod config;
 mod deposit;
 mod echo;
 mod effects;
 mod exchange;
 mod http;
+mod http_get;
 mod math;
+mod own;
 mod registry;
 mod schema;
 mod secret;
@@ -20,5 +24,7 @@ mod weather;
 mod webhook;
 
 pub use config::ToolsConfig;
-pub use registry::{BuildError, Registry, built_in};
+pub use own::{OwnConfig, Runs, own};
+pub use registry::{BuildError, Offer, Registry, ask_model, built_in};
 pub use secret::Secret;
+pub use spec::judged;

@@ -3,21 +3,24 @@
 //! They come from several sources: the built-in ones from [`ToolsConfig`], others through [`Registry::offer`], which may come
 //! again while plans are made. [`crate::schema`] judges arguments, the tools' modules do the work.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use callboard_domain::event::{ToolError, TurnLimits};
 use callboard_domain::json::RawJson;
 use callboard_domain::limits::DEFAULT_APPROVAL_TIMEOUT_MS;
 use callboard_domain::plan::{StepPolicy, ToolRefusal, Toolbox};
+use callboard_ports::model::Completer;
 use callboard_ports::tool::{Tool, ToolRegistry, ToolSpec};
 use tokio::runtime::Handle;
 
+use crate::ask_model::AskModel;
 use crate::config::ToolsConfig;
 use crate::deposit::Deposit;
 use crate::echo::Echo;
 use crate::exchange::Exchange;
 use crate::http::Http;
+use crate::http_get::HttpGet;
 use crate::math::Math;
 use crate::schema::ArgumentSchema;
 use crate::weather::Weather;
@@ -27,7 +30,9 @@ use crate::webhook::Webhook;
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     #[error("tools.{tool}.{key} {problem}")]
-    Setting { tool: &'static str, key: &'static str, problem: String },
+    Setting { tool: String, key: &'static str, problem: String },
+    #[error("tools.{tool}: {problem}")]
+    Tool { tool: String, problem: String },
     #[error("the JSON Schema of tool {tool:?} is wrong: {problem}")]
     Schema { tool: String, problem: String },
     #[error("no HTTP client could be made for the tools: {0}")]
@@ -41,8 +46,33 @@ pub enum BuildError {
 /// Where the tools that Callboard brings along come from.
 const BUILT_IN: &str = "Callboard itself";
 
+/// A tool as a source brings it.
+pub enum Offer {
+    /// Run in this process, where its pool is.
+    Here(Arc<dyn Tool>),
+    /// Only requested: somebody else's worker runs it.
+    Elsewhere(ToolSpec),
+}
+
+impl Offer {
+    #[must_use]
+    pub fn spec(&self) -> &ToolSpec {
+        match self {
+            Self::Here(tool) => tool.spec(),
+            Self::Elsewhere(spec) => spec,
+        }
+    }
+
+    fn here(&self) -> Option<&Arc<dyn Tool>> {
+        match self {
+            Self::Here(tool) => Some(tool),
+            Self::Elsewhere(_) => None,
+        }
+    }
+}
+
 struct Entry {
-    tool: Arc<dyn Tool>,
+    offer: Offer,
     schema: ArgumentSchema,
     source: Arc<str>,
 }
@@ -56,14 +86,26 @@ type Entries = BTreeMap<String, Arc<Entry>>;
 /// [`BuildError`] names the setting that is wrong and what would be right.
 pub fn built_in(config: &ToolsConfig, http: Handle) -> Result<Vec<Arc<dyn Tool>>, BuildError> {
     let (http, runtime) = (Http::new(http.clone())?, http);
-    Ok(vec![
+    let http_get = HttpGet::new(&config.http_get, runtime.clone())?;
+    let mut tools: Vec<Arc<dyn Tool>> = vec![
         Arc::new(Deposit::new(&config.deposit, runtime.clone())?),
         Arc::new(Echo::new(&config.echo)?),
         Arc::new(Exchange::new(&config.exchange, http.clone())?),
         Arc::new(Math::new(&config.math)?),
         Arc::new(Weather::new(&config.weather, http)?),
         Arc::new(Webhook::new(&config.webhook, runtime)?),
-    ])
+    ];
+    // Without a host that it may ask it would only be something to try in vain.
+    tools.extend(http_get.map(|tool| Arc::new(tool) as Arc<dyn Tool>));
+    Ok(tools)
+}
+
+/// The tool that asks `models`.
+///
+/// # Errors
+/// As [`built_in`].
+pub fn ask_model(config: &ToolsConfig, models: Arc<dyn Completer>) -> Result<Arc<dyn Tool>, BuildError> {
+    Ok(Arc::new(AskModel::new(&config.ask_model, models)?))
 }
 
 /// All tools that plans may use.
@@ -99,13 +141,21 @@ impl Registry {
     /// # Errors
     /// [`BuildError::Schema`] or [`BuildError::Clash`]; then everything stays as it was.
     pub fn offer(&self, source: &str, tools: Vec<Arc<dyn Tool>>) -> Result<(), BuildError> {
+        self.offer_all(source, tools.into_iter().map(Offer::Here).collect())
+    }
+
+    /// As [`Self::offer`], for tools some of which run elsewhere.
+    ///
+    /// # Errors
+    /// As [`Self::offer`].
+    pub fn offer_all(&self, source: &str, offers: Vec<Offer>) -> Result<(), BuildError> {
         let source: Arc<str> = Arc::from(source);
-        let mut offered = Vec::with_capacity(tools.len());
-        for tool in tools {
-            let name = tool.spec().name.to_string();
-            let schema = ArgumentSchema::compile(&tool.spec().schema)
+        let mut offered = Vec::with_capacity(offers.len());
+        for offer in offers {
+            let name = offer.spec().name.to_string();
+            let schema = ArgumentSchema::compile(&offer.spec().schema)
                 .map_err(|problem| BuildError::Schema { tool: name.clone(), problem })?;
-            offered.push((name, Arc::new(Entry { tool, schema, source: source.clone() })));
+            offered.push((name, Arc::new(Entry { offer, schema, source: source.clone() })));
         }
         let mut current = self.tools.write().unwrap_or_else(PoisonError::into_inner);
         let mut entries: Entries = current
@@ -130,6 +180,16 @@ impl Registry {
         self
     }
 
+    /// The pools that this process can run tools of.
+    #[must_use]
+    pub fn pools_here(&self) -> BTreeSet<Arc<str>> {
+        self.entries()
+            .values()
+            .filter_map(|entry| entry.offer.here())
+            .map(|tool| tool.spec().pool.clone())
+            .collect()
+    }
+
     fn entries(&self) -> Arc<Entries> {
         self.tools.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -151,7 +211,7 @@ impl Toolbox for Registry {
             return Err(ToolRefusal::Unknown { name, known: self.known() });
         };
         match entry.schema.check_planned(arguments) {
-            Ok(()) => Ok(entry.tool.spec().policy()),
+            Ok(()) => Ok(entry.offer.spec().policy()),
             Err(problem) => Err(ToolRefusal::Arguments { tool: tool.to_owned(), problem }),
         }
     }
@@ -172,11 +232,11 @@ impl Toolbox for Registry {
 
 impl ToolRegistry for Registry {
     fn specs(&self) -> Vec<ToolSpec> {
-        self.entries().values().map(|entry| entry.tool.spec().clone()).collect()
+        self.entries().values().map(|entry| entry.offer.spec().clone()).collect()
     }
 
     fn tool(&self, name: &str) -> Option<Arc<dyn Tool>> {
-        self.entry(name).map(|entry| entry.tool.clone())
+        self.entry(name).and_then(|entry| entry.offer.here().cloned())
     }
 
     fn check_resolved(&self, name: &str, arguments: &RawJson) -> Result<(), ToolError> {

@@ -9,8 +9,9 @@ use callboard_domain::plan::{Backoff, EffectClass, OnFailure};
 use callboard_ports::tool::ToolSpec;
 use serde_json::Value;
 
-use crate::config::Overrides;
+use crate::config::{Overrides, PlainConfig};
 use crate::registry::BuildError;
+use crate::schema::ArgumentSchema;
 
 /// The longest attempt: a longer call belongs behind a queue of its own, not in a worker's hand.
 const MAX_TIMEOUT_MS: u64 = 3_600_000;
@@ -18,13 +19,19 @@ const MAX_TIMEOUT_MS: u64 = 3_600_000;
 const MAX_DEADLINE_MS: u64 = 86_400_000;
 /// More calls of one tool at once than this are a mistake in a unit.
 const MAX_CONCURRENCY: usize = 1_024;
+/// As models take them.
+const MAX_NAME_BYTES: usize = 64;
+/// It is part of every prompt…
+const MAX_DESCRIPTION_BYTES: usize = 2_000;
+/// …and so is the schema.
+const MAX_SCHEMA_BYTES: usize = 16 * 1024;
 /// Pool names become consumer group ids and metric labels.
 const MAX_POOL_NAME_BYTES: usize = 64;
 
 /// What a tool is when nobody has set anything.
-pub(crate) struct Defaults {
-    pub name: &'static str,
-    pub description: &'static str,
+pub(crate) struct Defaults<'a> {
+    pub name: &'a str,
+    pub description: &'a str,
     pub schema: Value,
     pub timeout_ms: u64,
     pub deadline_ms: u64,
@@ -33,19 +40,82 @@ pub(crate) struct Defaults {
     pub concurrency: usize,
 }
 
+/// The spec of a tool of one's own: `set` goes before the usual values.
+///
+/// # Errors
+/// [`BuildError`] names the setting that is wrong and what would be right.
+pub fn judged(
+    name: &str,
+    description: &str,
+    schema: Value,
+    effect: EffectClass,
+    set: &PlainConfig,
+) -> Result<ToolSpec, BuildError> {
+    own(name, description, schema, effect, &set.overrides())
+}
+
+/// As [`judged`].
+pub(crate) fn own(
+    name: &str,
+    description: &str,
+    schema: Value,
+    effect: EffectClass,
+    overrides: &Overrides,
+) -> Result<ToolSpec, BuildError> {
+    let wrong = |problem: String| BuildError::Tool { tool: name.to_owned(), problem };
+    let legible = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(legible) {
+        return Err(wrong(format!("a tool's name is 1 to {MAX_NAME_BYTES} of [A-Za-z0-9_-]")));
+    }
+    let setting = |key, problem: String| BuildError::Setting { tool: name.to_owned(), key, problem };
+    if description.trim().is_empty() {
+        let words =
+            "is missing; say in a sentence what the tool does and when to use it: planners choose by it";
+        return Err(setting("description", words.to_owned()));
+    }
+    if description.len() > MAX_DESCRIPTION_BYTES {
+        let problem = format!("has {} bytes; at most {MAX_DESCRIPTION_BYTES} are allowed", description.len());
+        return Err(setting("description", problem));
+    }
+    if schema["type"] != "object" {
+        let words = "does not say \"type\": \"object\"; arguments are always a JSON object";
+        return Err(setting("schema", words.to_owned()));
+    }
+    let bytes = schema.to_string().len();
+    if bytes > MAX_SCHEMA_BYTES {
+        return Err(setting("schema", format!("has {bytes} bytes; at most {MAX_SCHEMA_BYTES} are allowed")));
+    }
+    ArgumentSchema::compile(&RawJson::from_value(&schema))
+        .map_err(|problem| setting("schema", format!("is no JSON Schema: {problem}")))?;
+    let defaults = Defaults {
+        name,
+        description,
+        schema,
+        timeout_ms: 30_000,
+        deadline_ms: 180_000,
+        max_attempts: 3,
+        backoff: Backoff { initial_ms: 500, max_ms: 10_000 },
+        concurrency: 16,
+    };
+    of_class(effect, defaults, overrides)
+}
+
 /// The spec of a pure tool.
-pub(crate) fn pure(defaults: Defaults, overrides: &Overrides) -> Result<ToolSpec, BuildError> {
+pub(crate) fn pure(defaults: Defaults<'_>, overrides: &Overrides) -> Result<ToolSpec, BuildError> {
     of_class(EffectClass::Pure, defaults, overrides)
 }
 
 /// The spec of a tool of any effect class.
 pub(crate) fn of_class(
     effect: EffectClass,
-    defaults: Defaults,
+    defaults: Defaults<'_>,
     overrides: &Overrides,
 ) -> Result<ToolSpec, BuildError> {
-    let wrong =
-        |key: &'static str, problem: String| BuildError::Setting { tool: defaults.name, key, problem };
+    let wrong = |key: &'static str, problem: String| BuildError::Setting {
+        tool: defaults.name.to_owned(),
+        key,
+        problem,
+    };
     let timeout_ms = overrides.timeout_ms.unwrap_or(defaults.timeout_ms);
     if timeout_ms == 0 || timeout_ms > MAX_TIMEOUT_MS {
         return Err(wrong("timeout_ms", format!("is {timeout_ms}; allowed are 1 to {MAX_TIMEOUT_MS}")));

@@ -10,6 +10,7 @@ use callboard_domain::plan::{Backoff, EffectClass};
 use callboard_ports::tool::{Call, Tool, ToolSpec};
 use futures_util::future::BoxFuture;
 use reqwest::Method;
+use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::runtime::Handle;
@@ -88,6 +89,7 @@ impl Tool for Webhook {
                 condition: None,
                 body: Some(body),
                 attempt: call.attempt,
+                headers: HeaderMap::new(),
             };
             let answered = self.effects.send(request, call.timeout_ms).await?;
             // What was done must not be called undone for its answer's sake.

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::client::{block_on, say, say_json};
 use super::{DoctorArgs, Failure, Global, Outcome};
+use crate::App;
 use crate::config::Config;
 use crate::wiring;
 
@@ -23,12 +24,12 @@ struct Finding {
     says: String,
 }
 
-pub fn run(global: &Global, args: &DoctorArgs) -> Outcome {
+pub fn run(global: &Global, args: &DoctorArgs, app: &App) -> Outcome {
     let config = crate::settings(global, &[])?.config;
     if args.repair_log {
         return repair(&config);
     }
-    let findings = block_on(async { Ok(examine(&config).await) })?;
+    let findings = block_on(async { Ok(examine(&config, app).await) })?;
     let healthy = findings.iter().all(|finding| finding.ok);
     if global.json {
         say_json(&serde_json::json!({ "ok": healthy, "findings": findings }))?;
@@ -42,9 +43,12 @@ pub fn run(global: &Global, args: &DoctorArgs) -> Outcome {
 
 /// A server that holds the data folder looks after folder, log, Kafka and models itself, and is asked; that is
 /// cheap enough for a health check. Without one each part is tried.
-async fn examine(config: &Config) -> Vec<Finding> {
+async fn examine(config: &Config, app: &App) -> Vec<Finding> {
     let mut findings = vec![Finding { what: "configuration", ok: true, says: "is understood".to_owned() }];
-    let tools = wiring::tools(config, tokio::runtime::Handle::current());
+    let http = tokio::runtime::Handle::current();
+    let models = wiring::models(config, http.clone()).await;
+    let completer = models.as_ref().ok().map(|models| models.completer.clone());
+    let tools = wiring::tools(config, wiring::Beside { http, completer, own: &app.tools });
     let known = match &tools {
         Err(failure) => Finding { what: "tools", ok: false, says: failure.to_string() },
         Ok(tools) => {
@@ -63,16 +67,19 @@ async fn examine(config: &Config) -> Vec<Finding> {
     findings.extend(folder(config));
     findings.push(known);
     if let Ok(tools) = tools {
-        findings.extend(models(config, tools).await);
+        findings.extend(examined(models, tools).await);
     }
     findings.extend(kafka(config).await);
     findings
 }
 
 /// Who would plan, and whether each model server is there, takes its key and has its model.
-async fn models(config: &Config, tools: Arc<callboard_tools::Registry>) -> Vec<Finding> {
+async fn examined(
+    models: Result<callboard_models::Connected, Failure>,
+    tools: Arc<callboard_tools::Registry>,
+) -> Vec<Finding> {
     let failed = |failure: String| vec![Finding { what: "models", ok: false, says: failure }];
-    let connected = match wiring::models(config, tokio::runtime::Handle::current()).await {
+    let connected = match models {
         Ok(connected) => connected,
         Err(failure) => return failed(failure.to_string()),
     };
@@ -254,6 +261,7 @@ mod tests {
     use std::path::Path;
 
     use super::{Finding, block_on, examine, folder, reachable};
+    use crate::App;
     use crate::config::Config;
     use crate::wiring;
 
@@ -310,7 +318,7 @@ mod tests {
             caller.write_all(answer.as_bytes()).unwrap();
             String::from_utf8_lossy(&request[..read]).into_owned()
         });
-        let findings = block_on(async { Ok(examine(&config).await) }).unwrap();
+        let findings = block_on(async { Ok(examine(&config, &App::new()).await) }).unwrap();
         assert!(server.join().unwrap().starts_with("GET /readyz "));
         findings
     }

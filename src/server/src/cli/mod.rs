@@ -40,11 +40,11 @@ pub use operations::{
 };
 
 /// Runs the command that was typed.
-pub fn run(cli: &Cli) -> Outcome {
+pub fn run(cli: &Cli, app: &crate::App) -> Outcome {
     let global = &cli.global;
     match &cli.command {
-        Command::Serve(args) => crate::serve::serve(global, args),
-        Command::Worker(args) => crate::serve::worker(global, args),
+        Command::Serve(args) => crate::serve::serve(global, args, app),
+        Command::Worker(args) => crate::serve::worker(global, args, app),
         Command::Ask(args) => ask::run(global, args),
         Command::Chat(args) => chat::run(global, args),
         Command::Inspect(args) => inspect::run(global, args),
@@ -62,7 +62,7 @@ pub fn run(cli: &Cli) -> Outcome {
         Command::Cancel(args) => conversation::cancel(global, args),
         Command::Reset(args) => conversation::reset(global, args),
         Command::Demo(args) => demo::run(global, args),
-        Command::Doctor(args) => doctor::run(global, args),
+        Command::Doctor(args) => doctor::run(global, args, app),
         Command::Config(ConfigCommand::Show) => config_show::run(global),
     }
 }

@@ -83,6 +83,13 @@ pub const KEYS: &[Key] = &[
     key("tools.*.backoff.max_ms", Kind::Number),
     key("tools.*.approval", Kind::Switch),
     key("tools.*.approval_timeout_ms", Kind::Number),
+    key("tools.*.run", Kind::Text),
+    key("tools.*.url", Kind::Text),
+    key("tools.*.description", Kind::Text),
+    key("tools.*.schema", Kind::Text),
+    key("tools.*.effect", Kind::Text),
+    key("tools.*.headers.*", Kind::Secret),
+    key("tools.http_get.allow", Kind::List),
     key("tools.weather.base_url", Kind::Text),
     key("tools.weather.geocoding_url", Kind::Text),
     key("tools.weather.api_key", Kind::Secret),
@@ -143,10 +150,7 @@ pub fn is_secret(path: &[String]) -> bool {
 #[must_use]
 pub fn is_later(path: &[String]) -> bool {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
-    matches!(
-        path.as_slice(),
-        ["mcp", ..] | ["tools", "http_get", ..] | ["tools", _, "run" | "url" | "schema" | "effect", ..]
-    )
+    matches!(path.as_slice(), ["mcp", ..])
 }
 
 /// The known keys that `shown` says nothing about, neither whole nor in part; `NAME` stands for a star.
@@ -202,10 +206,12 @@ mod tests {
 
     #[test]
     fn keys_of_later_builds_are_told_from_misspelt_ones() {
-        for later in ["mcp.files.command", "tools.http_get.allow", "tools.math.run"] {
+        for later in ["mcp.files.command", "tools.math.approval"] {
             assert!(is_later(&path(later)), "{later}");
         }
-        for other in ["tools.math.timeout", "agent.default.tools", "tools.weather.base_url"] {
+        for other in
+            ["tools.math.timeout", "agent.default.tools", "tools.weather.base_url", "tools.lookup.run"]
+        {
             assert!(!is_later(&path(other)), "{other}");
         }
     }

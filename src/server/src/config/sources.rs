@@ -73,14 +73,15 @@ fn insert(dict: &mut Dict, path: &[String], value: Value) {
     }
 }
 
-/// The leaves of a tree with their paths. The names of librdkafka's properties contain dots and stay whole.
+/// The leaves of a tree with their paths. The names of librdkafka's properties contain dots and stay whole, and so does a
+/// tool's schema, whose own keys are nobody's settings.
 pub fn leaves(dict: &Dict) -> Vec<(Vec<String>, Value)> {
     fn walk(path: &mut Vec<String>, dict: &Dict, out: &mut Vec<(Vec<String>, Value)>) {
         for (name, value) in dict {
             path.push(name.clone());
             match value {
-                Value::Dict(_, inner) if !inner.is_empty() => walk(path, inner, out),
-                Value::Dict(..) => {}
+                Value::Dict(_, inner) if !inner.is_empty() && !is_schema(path) => walk(path, inner, out),
+                Value::Dict(..) if !is_schema(path) => {}
                 leaf => out.push((whole_property(path), leaf.clone())),
             }
             path.pop();
@@ -89,6 +90,24 @@ pub fn leaves(dict: &Dict) -> Vec<(Vec<String>, Value)> {
     let mut out = Vec::new();
     walk(&mut Vec::new(), dict, &mut out);
     out
+}
+
+fn is_schema(path: &[String]) -> bool {
+    matches!(path, [tools, _, schema] if tools == "tools" && schema == "schema")
+}
+
+/// The path of a schema's file is meant as its own file has it, wherever the process was started.
+fn beside(file: &Path, mut leaves: Vec<(Vec<String>, Value)>) -> Vec<(Vec<String>, Value)> {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    for (path, value) in &mut leaves {
+        if is_schema(path)
+            && let Value::String(_, text) = value
+            && !text.trim_start().starts_with('{')
+        {
+            *text = folder.join(&*text).display().to_string();
+        }
+    }
+    leaves
 }
 
 fn whole_property(path: &[String]) -> Vec<String> {
@@ -115,7 +134,7 @@ pub fn file(path: &Path) -> Result<Source, ConfigError> {
         let at = e.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
         ConfigError::File { file: PathBuf::from(path), problem: format!("line {at}: {}", e.message()) }
     })?;
-    Ok(Source { origin: name, leaves: leaves(&dict) })
+    Ok(Source { origin: name, leaves: beside(path, leaves(&dict)) })
 }
 
 /// `CALLBOARD__A__B`, and the variables that other programs use too, which go before ours in weight.

@@ -143,10 +143,26 @@ fn a_secret_that_is_no_text_is_refused_unquoted() {
 
 #[test]
 fn a_key_of_a_later_build_is_called_so() {
-    for file in ["[tools.http_get]\ntimeout_ms = 1\n", "[mcp.files]\ncommand = \"x\"\n"] {
+    for file in ["[tools.math]\napproval = true\n", "[mcp.files]\ncommand = \"x\"\n"] {
         let error = with_file(file, &[], &[]).unwrap_err();
         assert!(error.contains("this build does not have it yet") && !error.contains("mean"), "{error}");
     }
+}
+
+#[test]
+fn a_tools_schema_is_one_value_and_its_file_lies_beside_the_configuration() {
+    let file = "[tools.lookup]\nschema = \"lookup.json\"\nheaders.x-key = \"canary\"\n[tools.other.schema]\ntype = \"object\"\n\
+                properties.pool = {}\n";
+    let loaded = with_file(file, &[], &[]).unwrap();
+    let lookup = loaded.config.tools["lookup"]["schema"].as_str().unwrap();
+    assert!(lookup.ends_with("/lookup.json") && lookup.len() > "/lookup.json".len(), "{lookup}");
+    assert_eq!(loaded.config.tools["other"]["schema"]["properties"]["pool"], serde_json::json!({}));
+    let all = shown(&loaded);
+    let value = |key: &str| all.iter().find(|line| line.key == key).map(|line| line.value.clone());
+    assert_eq!(value("tools.other.schema").unwrap()["type"], "object");
+    assert_eq!(value("tools.lookup.headers.x-key").unwrap(), "(secret)");
+    let error = with_file("[tools.lookup]\nulr = \"x\"\n", &[], &[]).unwrap_err();
+    assert!(error.contains("did you mean \"tools.lookup.url\"?"), "{error}");
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod models;
 mod old_folder;
 mod openai;
 mod openapi;
+mod own_tools;
 mod recovery;
 #[cfg(feature = "kafka")]
 mod redrive;

@@ -106,7 +106,7 @@ impl Book {
             return Reply::new(400, json!({"error": "an effect needs an Idempotency-Key header"}));
         };
         if let Err(refused) = self.make_room(key, 0, self.calls.contains_key(key)) {
-            return refused;
+            return *refused;
         }
         let executions = self.calls.entry(key.to_owned()).or_default();
         *executions += 1;
@@ -115,7 +115,7 @@ impl Book {
 
     fn deposited(&mut self, key: String, request: &Received) -> Reply {
         if let Err(refused) = self.make_room(&key, request.body.len(), self.deposits.contains_key(&key)) {
-            return refused;
+            return *refused;
         }
         let entry = self.deposits.entry(key).or_insert(Deposit { document: request.json(), executions: 0 });
         entry.executions += 1;
@@ -136,10 +136,10 @@ impl Book {
     }
 
     /// A known key takes no room: its document is the first one's.
-    fn make_room(&mut self, key: &str, document_bytes: usize, known: bool) -> Result<(), Reply> {
+    fn make_room(&mut self, key: &str, document_bytes: usize, known: bool) -> Result<(), Box<Reply>> {
         if key.is_empty() || key.len() > MAX_KEY_BYTES {
             let error = format!("an idempotency key has 1 to {MAX_KEY_BYTES} bytes, not {}", key.len());
-            return Err(Reply::new(400, json!({"error": error})));
+            return Err(Box::new(Reply::new(400, json!({"error": error}))));
         }
         if known {
             return Ok(());
@@ -147,7 +147,7 @@ impl Book {
         let held_bytes = self.held_bytes + key.len() + document_bytes + ENTRY_BYTES;
         if held_bytes > MAX_HELD_BYTES {
             let error = format!("the counter holds {MAX_HELD_BYTES} bytes at most and never forgets");
-            return Err(Reply::new(507, json!({"error": error})));
+            return Err(Box::new(Reply::new(507, json!({"error": error}))));
         }
         self.held_bytes = held_bytes;
         Ok(())

@@ -1,4 +1,4 @@
-//! Frankfurter v1 as a stub: the day's reference rates between currencies.
+//! Frankfurter v1 as a stub: a day's reference rates between currencies, the same on every day.
 //!
 //! One of the services of [`super`]. Rates are fixed: 1 USD is 0.92 EUR, unless a test says otherwise.
 
@@ -56,15 +56,19 @@ impl Deref for Exchange {
 
 fn answer(rates: &PerDollar, request: &Received) -> Reply {
     match request.route() {
-        ("GET", "/v1/latest") => latest(rates, request),
+        ("GET", "/v1/latest") => day(rates, request, "2026-11-20"),
         ("GET", "/v1/currencies") => {
             Reply::ok(rates.keys().map(|name| (name.clone(), json!(name))).collect())
         }
+        ("GET", path) => match path.strip_prefix("/v1/").filter(|date| date.len() == 10) {
+            Some(date) => day(rates, request, date),
+            None => not_found(),
+        },
         _ => not_found(),
     }
 }
 
-fn latest(rates: &PerDollar, request: &Received) -> Reply {
+fn day(rates: &PerDollar, request: &Received, date: &str) -> Reply {
     let param = |name: &str, old_name: &str| request.param(name).or_else(|| request.param(old_name));
     let base = param("base", "from").unwrap_or("EUR").to_uppercase();
     let Some(base_rate) = rates.get(&base) else { return not_found() };
@@ -83,7 +87,7 @@ fn latest(rates: &PerDollar, request: &Received) -> Reply {
     if found.is_empty() {
         return not_found();
     }
-    Reply::ok(json!({"amount": amount, "base": base, "date": "2026-11-20", "rates": found}))
+    Reply::ok(json!({"amount": amount, "base": base, "date": date, "rates": found}))
 }
 
 /// Five decimals, as the rates are published; what division adds beyond them is noise.

@@ -108,6 +108,16 @@ fn unwrapped(text: &str) -> &str {
 /// `120 USD = 110.4 EUR (rate 0.92, 2026-11-20)`
 fn exchange(value: &Value) -> Option<String> {
     let number = |field: &str| value[field].as_number();
+    if let Some(converted) = value["converted"].as_object() {
+        let figures: Vec<String> = converted.iter().map(|(to, figure)| format!("{figure} {to}")).collect();
+        let date = value["date"].as_str().map_or_else(String::new, |date| format!(" ({date})"));
+        return Some(format!(
+            "{} {} = {}{date}",
+            number("amount")?,
+            value["from"].as_str()?,
+            figures.join(", ")
+        ));
+    }
     let (from, to) = (value["from"].as_str()?, value["to"].as_str()?);
     let date = value["date"].as_str().map_or_else(String::new, |date| format!(", {date}"));
     Some(format!(
@@ -136,5 +146,21 @@ fn weather(value: &Value) -> Option<String> {
     let source: Vec<&str> =
         ["country", "observed_at"].iter().filter_map(|field| value[*field].as_str()).collect();
     let source = if source.is_empty() { String::new() } else { format!(" ({})", source.join(", ")) };
-    Some(format!("{}: {}{source}", value["place"].as_str()?, told.join(", ")))
+    let days = value["days"].as_array().into_iter().flatten().filter_map(day).collect::<String>();
+    Some(format!("{}: {}{source}{days}", value["place"].as_str()?, told.join(", ")))
+}
+
+/// `\n  2026-11-29: overcast, -4 to 2 °C, 1.2 mm`
+fn day(value: &Value) -> Option<String> {
+    let range = |low: &str, high: &str, unit: &str| {
+        Some(format!("{} to {} {unit}", value[low].as_number()?, value[high].as_number()?))
+    };
+    let figure = |field: &str, unit: &str| value[field].as_number().map(|figure| format!("{figure} {unit}"));
+    let told = [
+        value["conditions"].as_str().map(str::to_owned),
+        range("low_c", "high_c", "°C").or_else(|| range("low_f", "high_f", "°F")),
+        figure("precipitation_mm", "mm").or_else(|| figure("precipitation_in", "in")),
+    ];
+    let told: Vec<String> = told.into_iter().flatten().collect();
+    Some(format!("\n  {}: {}", value["date"].as_str()?, told.join(", ")))
 }

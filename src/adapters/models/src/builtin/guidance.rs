@@ -69,7 +69,7 @@ fn abilities(tools: &BTreeSet<String>) -> String {
     let known: Vec<&str> = [
         ("math", "arithmetic and units (“what is 17% of 2340?”, “12 miles in km”)"),
         ("exchange", "currencies (“convert 120 USD to EUR and take 19% of it”)"),
-        ("weather", "the current weather (“weather in Berlin and Paris”)"),
+        ("weather", "the weather (“weather in Berlin and Paris”, “weather in Oslo tomorrow”)"),
         ("echo", "repeating a text (“echo hello”)"),
     ]
     .into_iter()

@@ -7,6 +7,7 @@
 mod answer;
 mod arithmetic;
 mod currency;
+mod direct;
 mod echo;
 mod effect;
 mod expression;
@@ -64,6 +65,11 @@ impl BuiltinPlanner {
 
     /// What it would propose for a message while some tools are down.
     fn think(&self, message: &str, agent: &Agent, down: &[ToolDown]) -> Thought {
+        let here = self.registry.specs().into_iter().map(|spec| spec.name.to_string());
+        if let Some(steps) = direct::read(message, &here.filter(|tool| agent.may_use(tool)).collect()) {
+            let proposal = Proposal { steps, then: Then::Answer, guidance: None };
+            return Thought { proposal, understood: true };
+        }
         let tools = self.tools.iter().filter(|tool| agent.may_use(tool)).cloned().collect();
         let draft = steps::draft(read::read(message), &tools, down);
         let guidance = guidance::write(&draft, &tools).map(Arc::from);

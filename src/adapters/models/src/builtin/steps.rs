@@ -94,16 +94,18 @@ impl Drafting<'_> {
             }
             Intent::Weather(weather) => {
                 self.previous = None;
-                if weather.future {
-                    self.draft.hints.push("I know only the current weather, no forecast.".to_owned());
-                }
                 if weather.places.is_empty() {
                     self.draft
                         .hints
                         .push("For the weather I need a place, such as: weather in Berlin.".to_owned());
                 }
                 for place in weather.places {
-                    self.step("weather", json!({"place": escaped(&place)}), &place);
+                    let mut arguments = json!({"place": escaped(&place)});
+                    if weather.future {
+                        // There is no clock here: a week holds whichever day was meant.
+                        arguments["days"] = 8.into();
+                    }
+                    self.step("weather", arguments, &place);
                 }
             }
             Intent::Conversion(conversion) => self.exchange(conversion),

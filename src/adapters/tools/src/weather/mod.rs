@@ -1,4 +1,4 @@
-//! `weather`: the current weather of a place, from Open-Meteo, or from OpenWeather when there is a key.
+//! `weather`: the current weather of a place and the days to come, from Open-Meteo, or from OpenWeather when there is a key.
 //!
 //! This file is the tool and its result; [`open_meteo`] and [`open_weather`] ask the services, [`place`] reads what
 //! the user called the place, [`conditions`] puts Open-Meteo's codes into words.
@@ -7,6 +7,8 @@ mod conditions;
 mod open_meteo;
 mod open_weather;
 mod place;
+
+use std::time::Duration;
 
 use callboard_domain::event::ToolError;
 use callboard_domain::json::RawJson;
@@ -26,6 +28,12 @@ use open_weather::OpenWeather;
 const SERVICE: &str = "weather";
 /// Longer than any place's name in any language; a longer one is a sentence.
 const MAX_PLACE_CHARACTERS: usize = 100;
+/// As far as Open-Meteo looks ahead.
+const MAX_DAYS: u32 = 16;
+/// Where a service does not say how long its answer is fresh: the present changes every quarter of an hour…
+const FRESH: Duration = Duration::from_secs(5 * 60);
+/// …and no city moves.
+const FRESH_PLACE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What the figures are in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -43,6 +51,64 @@ struct Arguments {
     place: String,
     #[serde(default)]
     units: Units,
+    days: Option<u32>,
+    from: Option<String>,
+    until: Option<String>,
+}
+
+/// Which days are asked for beside the present.
+#[derive(Debug, PartialEq, Eq)]
+enum Span<'a> {
+    Now,
+    /// So many from today on.
+    Days(u32),
+    /// From one day to another, both included.
+    Between(&'a str, &'a str),
+}
+
+impl Arguments {
+    fn span(&self) -> Result<Span<'_>, ToolError> {
+        match (self.days, self.from.as_deref(), self.until.as_deref()) {
+            (None, None, None) => Ok(Span::Now),
+            (Some(days), None, None) => Ok(Span::Days(days)),
+            (None, from, until) => {
+                let from = from.or(until).unwrap_or_default();
+                let until = until.unwrap_or(from);
+                if from <= until {
+                    return Ok(Span::Between(from, until));
+                }
+                let message =
+                    format!("weather: {from} comes after {until}; `from` is the first day, `until` the last");
+                Err(ToolError::new("invalid_arguments", message, false))
+            }
+            _ => {
+                let message = "weather: say either `days` (from today on) or `from` and `until`";
+                Err(ToolError::new("invalid_arguments", message, false))
+            }
+        }
+    }
+}
+
+/// One day of a forecast.
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct Day {
+    date: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conditions: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    high_c: Option<Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    low_c: Option<Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    high_f: Option<Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    low_f: Option<Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    precipitation_mm: Option<Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    precipitation_in: Option<Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    precipitation_probability_percent: Option<Number>,
 }
 
 /// The tool's result. Figures are the source's; what the source left out is left out.
@@ -65,6 +131,8 @@ struct Report {
     conditions: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     observed_at: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    days: Vec<Day>,
 }
 
 #[derive(Clone)]
@@ -81,10 +149,15 @@ pub(crate) struct Weather {
 
 impl Weather {
     pub fn new(config: &WeatherConfig, http: Http) -> Result<Self, BuildError> {
+        let day = |what: &str| {
+            let description = format!("{what}, as YYYY-MM-DD.");
+            json!({"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "description": description})
+        };
         let defaults = Defaults {
             name: "weather",
-            description: "The current weather of one place: temperature, wind, humidity and conditions. No forecast. \
-                          For several places use one step each.",
+            description: "The current weather of one place: temperature, wind, humidity and conditions; with `days`, or `from` \
+                          and `until`, also a forecast of each day in `days` (high, low, precipitation, conditions). For \
+                          several places use one step each.",
             schema: json!({
                 "type": "object",
                 "properties": {
@@ -94,8 +167,14 @@ impl Weather {
                     },
                     "units": {
                         "type": "string", "enum": ["metric", "imperial"],
-                        "description": "metric (°C, km/h) when left out."
-                    }
+                        "description": "metric (°C, km/h, mm) when left out."
+                    },
+                    "days": {
+                        "type": "integer", "minimum": 1, "maximum": MAX_DAYS,
+                        "description": "Days to forecast, today included."
+                    },
+                    "from": day("The first day to forecast, instead of `days`"),
+                    "until": day("The last day to forecast")
                 },
                 "required": ["place"],
                 "additionalProperties": false

@@ -1,4 +1,4 @@
-//! Open-Meteo: geocoding first, then the current weather there. Needs no key.
+//! Open-Meteo: geocoding first, then the weather there, now and on the days to come. Needs no key.
 //!
 //! One of the two sources of [`super`].
 
@@ -6,13 +6,17 @@ use callboard_domain::event::ToolError;
 use reqwest::Url;
 use serde_json::{Number, Value};
 
-use super::{Arguments, Report, SERVICE, Units, conditions, no_such_place, place};
+use super::{
+    Arguments, Day, FRESH, FRESH_PLACE, Report, SERVICE, Span, Units, conditions, no_such_place, place,
+};
 use crate::http::{Http, address, unexpected};
 
 pub(super) const PUBLIC: &str = "https://api.open-meteo.com";
 pub(super) const PUBLIC_GEOCODING: &str = "https://geocoding-api.open-meteo.com";
 /// Namesakes to look through for the one in the region that the user named.
 const NAMESAKES: &str = "20";
+const DAILY: &str =
+    "weather_code,temperature_2m_max,temperature_2m_min,precipitation_sum,precipitation_probability_max";
 
 #[derive(Clone)]
 pub(super) struct OpenMeteo {
@@ -26,6 +30,7 @@ impl OpenMeteo {
     }
 
     pub async fn ask(&self, http: &Http, arguments: &Arguments) -> Result<Report, ToolError> {
+        let span = arguments.span()?;
         let found = self.find(http, &arguments.place).await?;
         let degrees = |field: &'static str| match &found[field] {
             Value::Number(degrees) => Ok(degrees.to_string()),
@@ -40,7 +45,23 @@ impl OpenMeteo {
         if arguments.units == Units::Imperial {
             query.extend([("temperature_unit", "fahrenheit"), ("wind_speed_unit", "mph")]);
         }
-        let reply = http.get(SERVICE, address(&self.forecast, "/v1/forecast", &query)).await?;
+        let days;
+        if span != Span::Now {
+            // A day is one of the place's own.
+            query.extend([("daily", DAILY), ("timezone", "auto")]);
+            if arguments.units == Units::Imperial {
+                query.push(("precipitation_unit", "inch"));
+            }
+        }
+        match span {
+            Span::Now => {}
+            Span::Days(count) => {
+                days = count.to_string();
+                query.push(("forecast_days", days.as_str()));
+            }
+            Span::Between(from, until) => query.extend([("start_date", from), ("end_date", until)]),
+        }
+        let reply = http.get(SERVICE, address(&self.forecast, "/v1/forecast", &query), FRESH).await?;
         if !reply.status.is_success() {
             return Err(reply.refusal(SERVICE));
         }
@@ -51,7 +72,8 @@ impl OpenMeteo {
         let (name, region) = place::split(wanted);
         let count = if region.is_some() { NAMESAKES } else { "1" };
         let query = [("name", name), ("count", count), ("language", "en"), ("format", "json")];
-        let mut reply = http.get(SERVICE, address(&self.geocoding, "/v1/search", &query)).await?;
+        let mut reply =
+            http.get(SERVICE, address(&self.geocoding, "/v1/search", &query), FRESH_PLACE).await?;
         if !reply.status.is_success() {
             return Err(reply.refusal("geocoding"));
         }
@@ -91,6 +113,7 @@ fn report(found: &Value, body: &Value, arguments: &Arguments) -> Result<Report, 
             .and_then(|code| conditions::words(code.as_u64()?))
             .map(str::to_owned),
         observed_at: observed_at.map(|time| if utc { format!("{time}Z") } else { time.to_owned() }),
+        days: days(&body["daily"], arguments.units),
         ..Report::default()
     };
     match arguments.units {
@@ -98,4 +121,27 @@ fn report(found: &Value, body: &Value, arguments: &Arguments) -> Result<Report, 
         Units::Imperial => (report.temperature_f, report.wind_mph) = (Some(temperature), wind),
     }
     Ok(report)
+}
+
+/// Open-Meteo has a list for each figure; what it does not know of a day is `null`.
+fn days(daily: &Value, units: Units) -> Vec<Day> {
+    let dates = daily["time"].as_array().into_iter().flatten();
+    let day = |(at, date): (usize, &Value)| {
+        let figure = |name: &str| daily[name][at].as_number().cloned();
+        let (high, low) = (figure("temperature_2m_max"), figure("temperature_2m_min"));
+        let precipitation = figure("precipitation_sum");
+        let code = daily["weather_code"][at].as_u64();
+        let mut day = Day {
+            date: date.as_str()?.to_owned(),
+            conditions: code.and_then(conditions::words).map(str::to_owned),
+            precipitation_probability_percent: figure("precipitation_probability_max"),
+            ..Day::default()
+        };
+        match units {
+            Units::Metric => (day.high_c, day.low_c, day.precipitation_mm) = (high, low, precipitation),
+            Units::Imperial => (day.high_f, day.low_f, day.precipitation_in) = (high, low, precipitation),
+        }
+        Some(day)
+    };
+    dates.enumerate().filter_map(day).collect()
 }

@@ -8,7 +8,7 @@ use callboard_domain::time::rfc3339;
 use reqwest::{StatusCode, Url};
 use serde_json::{Number, Value};
 
-use super::{Arguments, Report, SERVICE, Units, no_such_place};
+use super::{Arguments, FRESH, FRESH_PLACE, Report, SERVICE, Span, Units, no_such_place};
 use crate::http::{Fetched, Http, address, unexpected};
 use crate::secret::Secret;
 
@@ -26,9 +26,14 @@ impl OpenWeather {
     }
 
     pub async fn ask(&self, http: &Http, arguments: &Arguments) -> Result<Report, ToolError> {
+        if arguments.span()? != Span::Now {
+            let message = "weather: with an OpenWeather key only the current weather is known; without WEATHER_API_KEY \
+                           (tools.weather.api_key) Open-Meteo is asked, which has forecasts";
+            return Err(ToolError::new("invalid_arguments", message, false));
+        }
         let key = self.key.expose().trim();
         let query = [("q", arguments.place.as_str()), ("limit", "1"), ("appid", key)];
-        let reply = http.get(SERVICE, address(&self.base, "/geo/1.0/direct", &query)).await?;
+        let reply = http.get(SERVICE, address(&self.base, "/geo/1.0/direct", &query), FRESH_PLACE).await?;
         if reply.status == StatusCode::NOT_FOUND {
             return Err(no_such_place(&arguments.place));
         }
@@ -48,7 +53,7 @@ impl OpenWeather {
         };
         let query =
             [("lat", latitude.as_str()), ("lon", longitude.as_str()), ("units", units), ("appid", key)];
-        let reply = http.get(SERVICE, address(&self.base, "/data/2.5/weather", &query)).await?;
+        let reply = http.get(SERVICE, address(&self.base, "/data/2.5/weather", &query), FRESH).await?;
         accepted(&reply)?;
         report(&found, &reply.body, arguments)
     }

@@ -6,7 +6,7 @@ use callboard_domain::json::RawJson;
 use callboard_domain::plan::{ToolRefusal, Toolbox};
 use callboard_ports::fakes::ScriptedTool;
 use callboard_ports::tool::{Tool, ToolRegistry, ToolSpec};
-use callboard_tools::BuildError;
+use callboard_tools::{BuildError, Offer};
 use serde_json::json;
 
 use crate::world::registry;
@@ -63,4 +63,16 @@ async fn a_schema_that_does_not_compile_is_named_with_its_tool() {
     spec.schema = RawJson::from_value(&json!({"type": "thing"}));
     let words = registry.offer(FILES, vec![tool(spec)]).unwrap_err().to_string();
     assert!(words.contains("\"odd\""), "{words}");
+}
+
+#[tokio::test]
+async fn a_tool_of_elsewhere_is_planned_with_and_not_run() {
+    let registry = registry(json!({}));
+    let mut spec = ScriptedTool::spec_named("slow");
+    spec.pool = "far".into();
+    registry.offer_all("the tools of your own", vec![Offer::Elsewhere(spec)]).unwrap();
+    let policy = registry.check("slow", &RawJson::from_value(&json!({}))).unwrap();
+    assert_eq!(&*policy.pool, "far");
+    assert!(registry.tool("slow").is_none() && registry.specs().iter().any(|spec| &*spec.name == "slow"));
+    assert!(registry.pools_here().iter().all(|pool| &**pool != "far"));
 }

@@ -100,7 +100,7 @@ async fn a_failing_service_is_worth_another_attempt() {
     }
     assert!(call(&registry, "weather", json!({"place": "Berlin"})).await.is_ok());
     stub.fail_next(1, 400);
-    assert_eq!(kind(&call(&registry, "weather", json!({"place": "Berlin"})).await), ("refused", false));
+    assert_eq!(kind(&call(&registry, "weather", json!({"place": "Oslo"})).await), ("refused", false));
 }
 
 #[tokio::test]
@@ -195,4 +195,59 @@ async fn open_weather_is_asked_when_there_is_a_key_and_the_key_is_never_shown() 
     for error in [gone.unwrap_err(), refused.unwrap_err(), down.unwrap_err()] {
         assert!(!error.message.contains("hush"), "{}", error.message);
     }
+}
+
+#[tokio::test]
+async fn days_to_come_are_told_one_by_one() {
+    let server = MockServer::start().await;
+    let found =
+        json!({"results": [{"name": "Oslo", "country": "Norway", "latitude": 59.9, "longitude": 10.7}]});
+    Mock::given(path("/v1/search"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(found))
+        .mount(&server)
+        .await;
+    let forecast = json!({
+        "utc_offset_seconds": 3600, "current": {"temperature_2m": 1.5, "time": "2026-11-28T13:00"},
+        "daily": {
+            "time": ["2026-11-28", "2026-11-29"], "weather_code": [71, 3], "temperature_2m_max": [2, 0.5],
+            "temperature_2m_min": [-4, null], "precipitation_sum": [1.2, 0], "precipitation_probability_max": [80, 5],
+        },
+    });
+    let reply = ResponseTemplate::new(200).set_body_json(forecast);
+    Mock::given(path("/v1/forecast"))
+        .and(query_param("timezone", "auto"))
+        .respond_with(reply)
+        .mount(&server)
+        .await;
+    let registry = registry(services(&server.uri(), "http://127.0.0.1:9"));
+    let report = call(&registry, "weather", json!({"place": "Oslo", "days": 2})).await.unwrap();
+    assert_eq!(
+        report["days"],
+        json!([
+            {"date": "2026-11-28", "conditions": "slight snowfall", "high_c": 2, "low_c": -4, "precipitation_mm": 1.2,
+             "precipitation_probability_percent": 80},
+            {"date": "2026-11-29", "conditions": "overcast", "high_c": 0.5, "precipitation_mm": 0,
+             "precipitation_probability_percent": 5},
+        ])
+    );
+    assert_eq!((&report["temperature_c"], &report["observed_at"]), (&json!(1.5), &json!("2026-11-28T13:00")));
+    let ask = json!({"place": "Oslo", "from": "2026-11-28", "until": "2026-11-29", "units": "imperial"});
+    let report = call(&registry, "weather", ask).await.unwrap();
+    assert_eq!(
+        (&report["days"][0]["high_f"], &report["days"][0]["precipitation_in"]),
+        (&json!(2), &json!(1.2))
+    );
+    let asked = server.received_requests().await.unwrap().pop().unwrap();
+    let query: Vec<(String, String)> = asked.url.query_pairs().into_owned().collect();
+    for (name, value) in
+        [("start_date", "2026-11-28"), ("end_date", "2026-11-29"), ("precipitation_unit", "inch")]
+    {
+        assert!(query.contains(&(name.to_owned(), value.to_owned())), "{query:?}");
+    }
+    // Where Oslo is was known already.
+    let searches =
+        server.received_requests().await.unwrap().iter().filter(|one| one.url.path() == "/v1/search").count();
+    assert_eq!(searches, 1);
+    let both = call(&registry, "weather", json!({"place": "Oslo", "days": 2, "from": "2026-11-28"})).await;
+    assert_eq!(kind(&both), ("invalid_arguments", false));
 }
