@@ -39,7 +39,7 @@ pub use node::{
     Asked, Commanded, Fatal, Follow, NoCursor, Node, NodeError, OpenCursor, OpenFilter, OpenPage, Readiness,
     start,
 };
-pub use observe::{ActorView, KillHow, MetricKind, MetricLine, Metrics};
+pub use observe::{ActorView, KillHow, MailboxView, MetricKind, MetricLine, Metrics};
 pub use placement::{Arbiters, BlockingThreads};
 pub use shared::{Ports, Roles};
 pub use streams::{Said, Watch, Watched};

@@ -19,6 +19,7 @@ use crate::dead_letters::DeadLetters;
 use crate::http::{Api, Rules, Running, guard, routes};
 use crate::shutdown::{self, Stop};
 use crate::system::SystemClock;
+use crate::wiring::mcp::Mcp;
 use crate::wiring::{self, Engine};
 use crate::{App as Program, heart, settings, startup, telemetry};
 
@@ -131,14 +132,12 @@ async fn live(
     let completer = Some(models.completer.clone());
     let tools = wiring::tools(config, wiring::Beside { http: clients, completer, own: &job.own })?;
     let models = models.build(tools.clone()).map_err(Failure::usage)?;
-    let roles = roles(config, &job, &tools)?;
+    let servers = wiring::mcp::settings(config)?;
+    let roles = roles(config, &job, &tools, &servers)?;
+    let mcp = Arc::new(Mcp::start(servers, &roles, &tools, &clients));
     let serves = job.worker.is_none();
-    let place = match &listener {
-        Some(listener) => format!("open http://{}", listener.local_addr().map_err(Failure::job)?),
-        None => "it listens nowhere".to_owned(),
-    };
     let plans = if serves { models.banner.as_str() } else { job.role.as_str() };
-    tracing::info!("{plans}; {place}");
+    tracing::info!("{plans}; {}", place(listener.as_ref())?);
     let engine = wiring::engine(config, &data, &job.role)?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = (cores / 2).max(1);
@@ -154,7 +153,7 @@ async fn live(
     let reached = tokio::select! {
         biased;
         () = stop.asked() => false,
-        reached = reach(config, &engine, &api) => reached.map(|()| true)?,
+        reached = reach(config, &engine, &api, &mcp) => reached.map(|()| true)?,
     };
     let outcome = if reached {
         let arbiters = Arbiters::start(threads, Arc::new(SystemClock::new()));
@@ -168,6 +167,7 @@ async fn live(
             models,
             arbiters,
             in_hand: wiring::in_hand(&data),
+            mcp: mcp.clone(),
         };
         work(parts, roles, &name, &api, &mut stop).await
     } else {
@@ -175,9 +175,12 @@ async fn live(
     };
     api.stop();
     api.release();
-    if let Some(server) = server {
-        shutdown::server(&server).await;
-    }
+    let face = async {
+        if let Some(server) = &server {
+            shutdown::server(server).await;
+        }
+    };
+    tokio::join!(face, mcp.stop());
     engine.close(shutdown::LOG_WITHIN).await;
     if outcome.is_ok() {
         tracing::info!("stopped");
@@ -185,10 +188,18 @@ async fn live(
     outcome
 }
 
+/// Where it is to be found, for the first lines of its log.
+fn place(listener: Option<&TcpListener>) -> Result<String, Failure> {
+    Ok(match listener {
+        Some(listener) => format!("open http://{}", listener.local_addr().map_err(Failure::job)?),
+        None => "it listens nowhere".to_owned(),
+    })
+}
+
 /// The node's life: started, shown to HTTP, ended in order.
 async fn work(parts: wiring::Parts, roles: Roles, name: &str, api: &Api, stop: &mut Stop) -> Outcome {
     let (engine, arbiters) = (parts.engine.clone(), parts.arbiters.clone());
-    let (snapshots, in_hand) = (parts.snapshots.clone(), parts.in_hand.clone());
+    let (snapshots, in_hand, mcp) = (parts.snapshots.clone(), parts.in_hand.clone(), parts.mcp.clone());
     let tools = parts.tools.clone();
     let started = wiring::node(parts, roles, name);
     let node = started.node.clone();
@@ -201,6 +212,7 @@ async fn work(parts: wiring::Parts, roles: Roles, name: &str, api: &Api, stop: &
         entropy: started.entropy,
         tools,
         unreachable: Box::new(move || watched.unreachable()),
+        mcp,
     });
     let heart = heart::beat(&engine, arbiters.clone());
     let outcome = until_the_end(&node, &engine, stop).await;
@@ -267,9 +279,16 @@ fn announce_engine(loaded: &Loaded, job: &Job) {
     }
 }
 
-fn roles(config: &Config, job: &Job, tools: &Arc<callboard_tools::Registry>) -> Result<Roles, Failure> {
+fn roles(
+    config: &Config,
+    job: &Job,
+    tools: &Arc<callboard_tools::Registry>,
+    servers: &[callboard_mcp::Settings],
+) -> Result<Roles, Failure> {
     // Requests for tools that run elsewhere are left to whoever runs them.
     let mut pools: Vec<String> = tools.pools_here().iter().map(ToString::to_string).collect();
+    // Which tools a server has is known later, which pool runs them is not.
+    pools.extend(servers.iter().map(|server| server.pool().to_owned()));
     // Requests without a pool header belong to `default`, which therefore always exists.
     pools.push("default".to_owned());
     pools.sort();
@@ -328,12 +347,15 @@ fn http(
     Ok(handle)
 }
 
-/// Waits until the log can be reached and its topics are there.
-async fn reach(config: &Config, engine: &Engine, api: &Api) -> Outcome {
+/// Waits until the log can be reached and its topics are there, and for what MCP servers have to offer.
+async fn reach(config: &Config, engine: &Engine, api: &Api, mcp: &Mcp) -> Outcome {
     while let Some(why) = engine.unreachable() {
         api.starting(&why);
         tokio::time::sleep(LOOK_AGAIN).await;
     }
     api.starting("the topics are being looked at");
-    startup::topics(config, engine, |why| api.starting(why)).await
+    startup::topics(config, engine, |why| api.starting(why)).await?;
+    api.starting("the MCP servers are being started");
+    mcp.settled().await;
+    Ok(())
 }

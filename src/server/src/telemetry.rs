@@ -7,9 +7,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::TelemetrySettings;
 
-/// Our own words, and of the libraries what went wrong.
+/// Our own words, and of the libraries what went wrong. What goes wrong with an MCP server is told by `callboard_mcp`; its
+/// library would repeat what servers say, and their URLs.
 const USUAL: &str = "warn,callboard=info,callboard_actors=info,callboard_kafka=info,callboard_stores=info,\
-    callboard_models=info,callboard_tools=info";
+    callboard_models=info,callboard_tools=info,callboard_mcp=info,rmcp=off";
 
 /// Starts logging, panics included. Only the first call counts.
 ///

@@ -1,7 +1,10 @@
 //! The only place that names adapters and actors together: from a configuration to a running node.
 //!
 //! `storage` opens what is durable, `Models` and tools are built beside it, `node` starts the actors on all of
-//! them; `toolbox` puts the tools together. Used by `serve` (a node), `offline` (storage alone) and `doctor` (the parts one by one).
+//! them; `toolbox` puts the tools together, `mcp` starts servers that bring tools of their own. Used by `serve` (a node),
+//! `offline` (storage alone) and `doctor` (the parts one by one).
+
+pub mod mcp;
 
 mod chosen;
 mod toolbox;
@@ -284,6 +287,7 @@ pub struct Parts {
     pub models: Built,
     pub arbiters: Arc<Arbiters>,
     pub in_hand: Arc<InHandJournal>,
+    pub mcp: Arc<mcp::Mcp>,
 }
 
 /// A started node and the clocks that HTTP shares with it.

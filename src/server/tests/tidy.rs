@@ -118,9 +118,10 @@ fn walls_are_crates() {
         "actix" => krate == "actors",
         "actix-web" | "actix-web-lab" => krate == "src/server",
         "rdkafka" => krate == "src/adapters/kafka",
+        "rmcp" => krate == "src/adapters/mcp",
         "sled" | "fjall" => krate == "src/adapters/stores",
         "callboard-actors" => ["src/server", "bench", "src/sim"].contains(&krate),
-        "callboard-kafka" | "callboard-stores" | "callboard-models" | "callboard-tools" => {
+        "callboard-kafka" | "callboard-stores" | "callboard-models" | "callboard-tools" | "callboard-mcp" => {
             ["src/server", "bench"].contains(&krate)
         }
         _ => true,

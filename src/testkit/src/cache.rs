@@ -1,7 +1,7 @@
 //! Where the testkit keeps what it fetches once per machine: `$CALLBOARD_TESTKIT_CACHE`, or `$XDG_CACHE_HOME`, or
 //! `~/.cache`, and below it `callboard`.
 //!
-//! [`crate::kafka`] has its jars there, [`crate::real_model`] its wheels.
+//! [`crate::kafka`] has its jars there, [`crate::real_model`] its wheels, [`crate::mcp`] its packages.
 
 use std::path::PathBuf;
 

@@ -12,6 +12,7 @@
 pub mod cache;
 pub mod clients;
 pub mod kafka;
+pub mod mcp;
 pub mod ports;
 pub mod process;
 pub mod python;

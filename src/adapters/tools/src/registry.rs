@@ -4,7 +4,7 @@
 //! again while plans are made. [`crate::schema`] judges arguments, the tools' modules do the work.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use callboard_domain::event::{ToolError, TurnLimits};
 use callboard_domain::json::RawJson;
@@ -108,10 +108,14 @@ pub fn ask_model(config: &ToolsConfig, models: Arc<dyn Completer>) -> Result<Arc
     Ok(Arc::new(AskModel::new(&config.ask_model, models)?))
 }
 
+/// Stands for tools that a source has not named yet.
+type Late = Box<dyn Fn(&str) -> Option<Arc<dyn Tool>> + Send + Sync>;
+
 /// All tools that plans may use.
 pub struct Registry {
     /// Replaced whole; whoever reads takes what is there and lets go of the lock.
     tools: RwLock<Arc<Entries>>,
+    late: OnceLock<Late>,
     limits: TurnLimits,
     token_budget: Option<u64>,
 }
@@ -130,7 +134,7 @@ impl Registry {
     /// # Errors
     /// [`BuildError::Schema`] when a tool's schema does not compile.
     pub fn of(tools: Vec<Arc<dyn Tool>>, limits: TurnLimits) -> Result<Self, BuildError> {
-        let registry = Self { tools: RwLock::default(), limits, token_budget: None };
+        let registry = Self { tools: RwLock::default(), late: OnceLock::new(), limits, token_budget: None };
         registry.offer(BUILT_IN, tools)?;
         Ok(registry)
     }
@@ -190,6 +194,16 @@ impl Registry {
             .collect()
     }
 
+    /// What stands for a tool of a source that has not named its tools yet: a plan of before a restart may name one. Only
+    /// the first word on it counts. Such tools are run when they are asked for, but no plan is made with them.
+    pub fn set_late(&self, late: impl Fn(&str) -> Option<Arc<dyn Tool>> + Send + Sync + 'static) {
+        let _ = self.late.set(Box::new(late));
+    }
+
+    fn late(&self, name: &str) -> Option<Arc<dyn Tool>> {
+        self.late.get().and_then(|late| late(name))
+    }
+
     fn entries(&self) -> Arc<Entries> {
         self.tools.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -236,11 +250,14 @@ impl ToolRegistry for Registry {
     }
 
     fn tool(&self, name: &str) -> Option<Arc<dyn Tool>> {
-        self.entry(name).and_then(|entry| entry.offer.here().cloned())
+        self.entry(name).map_or_else(|| self.late(name), |entry| entry.offer.here().cloned())
     }
 
     fn check_resolved(&self, name: &str, arguments: &RawJson) -> Result<(), ToolError> {
         let Some(entry) = self.entry(name) else {
+            if self.late(name).is_some() {
+                return Ok(());
+            }
             let name: String = name.chars().take(64).collect();
             let message = format!("there is no tool {name:?} here; there are: {}", self.known());
             return Err(ToolError::new("unknown_tool", message, false));

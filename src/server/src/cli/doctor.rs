@@ -62,6 +62,10 @@ async fn examine(config: &Config, app: &App) -> Vec<Finding> {
         findings.push(Finding { what: "data folder", ok: true, says });
         findings.push(server(&address).await);
         findings.push(known);
+        // A second copy of each would be started to be looked at; `/admin/v1/actors` shows those that run.
+        if let Err(failure) = wiring::mcp::settings(config) {
+            findings.push(Finding { what: "MCP servers", ok: false, says: failure.to_string() });
+        }
         return findings;
     }
     findings.extend(folder(config));
@@ -69,6 +73,7 @@ async fn examine(config: &Config, app: &App) -> Vec<Finding> {
     if let Ok(tools) = tools {
         findings.extend(examined(models, tools).await);
     }
+    findings.extend(mcp(config).await);
     findings.extend(kafka(config).await);
     findings
 }
@@ -91,6 +96,18 @@ async fn examined(
     let each = examined.into_iter().map(|one| Finding { what: one.what, ok: one.ok, says: one.says });
     findings.extend(each);
     findings
+}
+
+/// Each MCP server, started and stopped again.
+async fn mcp(config: &Config) -> Vec<Finding> {
+    let what = "MCP server";
+    match wiring::mcp::try_out(config).await {
+        Err(failure) => vec![Finding { what, ok: false, says: failure.to_string() }],
+        Ok(servers) => {
+            let finding = |(ok, says)| Finding { what, ok, says };
+            servers.iter().map(wiring::mcp::says).map(finding).collect()
+        }
+    }
 }
 
 /// A server on this machine says at once whether it is ready; one that takes longer is not well.

@@ -97,6 +97,19 @@ pub const KEYS: &[Key] = &[
     key("tools.webhook.allow", Kind::List),
     key("tools.deposit.base_url", Kind::Text),
     key("tools.deposit.allow", Kind::List),
+    key("mcp.*.command", Kind::Text),
+    key("mcp.*.args", Kind::List),
+    key("mcp.*.env.*", Kind::Secret),
+    key("mcp.*.cwd", Kind::Text),
+    key("mcp.*.url", Kind::Text),
+    key("mcp.*.headers.*", Kind::Secret),
+    key("mcp.*.timeout_ms", Kind::Number),
+    key("mcp.*.start_timeout_ms", Kind::Number),
+    key("mcp.*.pool", Kind::Text),
+    key("mcp.*.concurrency", Kind::Number),
+    key("mcp.*.tools", Kind::List),
+    key("mcp.*.effect", Kind::Text),
+    key("mcp.*.effects.*", Kind::Text),
     key("turns.planning_timeout_ms", Kind::Number),
     key("turns.synthesis_timeout_ms", Kind::Number),
     key("turns.turn_timeout_ms", Kind::Number),
@@ -146,13 +159,6 @@ pub fn is_secret(path: &[String]) -> bool {
     path.first().is_some_and(|first| first == "kafka") && hides
 }
 
-/// Whether the key is one that is planned, but that this build does not have.
-#[must_use]
-pub fn is_later(path: &[String]) -> bool {
-    let path: Vec<&str> = path.iter().map(String::as_str).collect();
-    matches!(path.as_slice(), ["mcp", ..])
-}
-
 /// The known keys that `shown` says nothing about, neither whole nor in part; `NAME` stands for a star.
 #[must_use]
 pub fn not_among(shown: &[String]) -> Vec<String> {
@@ -190,7 +196,7 @@ fn distance(written: &str, known: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, is_later, is_secret, known, nearest, not_among};
+    use super::{Kind, is_secret, known, nearest, not_among};
 
     fn path(text: &str) -> Vec<String> {
         text.split('.').map(str::to_owned).collect()
@@ -202,18 +208,6 @@ mod tests {
         assert_eq!(nearest(&path("kafka.broker")), "kafka.brokers");
         assert_eq!(nearest(&path("tools.math.timeout")), "tools.math.timeout_ms");
         assert_eq!(nearest(&path("wait")), "http.wait_ms");
-    }
-
-    #[test]
-    fn keys_of_later_builds_are_told_from_misspelt_ones() {
-        for later in ["mcp.files.command", "tools.math.approval"] {
-            assert!(is_later(&path(later)), "{later}");
-        }
-        for other in
-            ["tools.math.timeout", "agent.default.tools", "tools.weather.base_url", "tools.lookup.run"]
-        {
-            assert!(!is_later(&path(other)), "{other}");
-        }
     }
 
     #[test]

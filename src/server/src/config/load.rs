@@ -22,8 +22,6 @@ pub enum ConfigError {
         "unknown key {key:?} in {origin}; did you mean {nearest:?}? `callboard config show` lists all keys"
     )]
     Unknown { key: String, origin: String, nearest: String },
-    #[error("key {key:?} in {origin}: this build does not have it yet; leave it out")]
-    Later { key: String, origin: String },
     #[error("{key} in {origin}: {problem}")]
     Value { key: String, origin: String, problem: String },
 }
@@ -103,9 +101,6 @@ pub fn load(
 /// Whether one setting can be taken at all, before it meets the others.
 fn judge(path: &[String], value: &Value, origin: &str) -> Result<(), ConfigError> {
     let (key, origin) = (path.join("."), origin.to_owned());
-    if keys::is_later(path) {
-        return Err(ConfigError::Later { key, origin });
-    }
     let Some(known) = keys::known(path) else {
         return Err(ConfigError::Unknown { key, origin, nearest: keys::nearest(path) });
     };

@@ -4,6 +4,7 @@
 mod demo;
 mod keys;
 mod load;
+mod mcp;
 mod models;
 mod settings;
 mod show;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use demo::DemoSettings;
 pub use load::{ConfigError, Loaded, load};
+pub use mcp::McpSettings;
 pub use models::{
     AgentSettings, EmbeddingSettings, EnginePart, ModelBreakerSettings, Models, OllamaSettings,
     OpenAiSettings, PlannerSettings, PriceSettings,
@@ -55,6 +57,8 @@ pub struct Config {
     pub agents: BTreeMap<String, AgentSettings>,
     /// Settings of tools by name; `wiring` hands them to the tools.
     pub tools: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
+    /// MCP servers by name.
+    pub mcp: BTreeMap<String, McpSettings>,
     pub turns: TurnSettings,
     pub limits: LimitSettings,
     pub telemetry: TelemetrySettings,
@@ -77,6 +81,7 @@ impl Default for Config {
             models: Models::default(),
             agents: BTreeMap::new(),
             tools: BTreeMap::new(),
+            mcp: BTreeMap::new(),
             turns: TurnSettings::default(),
             limits: LimitSettings::default(),
             telemetry: TelemetrySettings::default(),

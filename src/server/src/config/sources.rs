@@ -165,11 +165,19 @@ pub fn environment(environment: &Environment) -> Vec<Source> {
             // Shells take no dots in names, and librdkafka no underscores.
             path = vec![path[0].clone(), path[1].clone(), path[2..].join(".").replace('_', ".")];
         }
+        if path.len() > 3 && path[0] == "mcp" && NAMED_BY_OTHERS.contains(&path[2].as_str()) {
+            let name: Vec<&str> = rest.split("__").skip(3).collect();
+            path.truncate(3);
+            path.push(name.join("__"));
+        }
         let value = read(&path, value);
         out.push(Source { origin: format!("environment variable {name}"), leaves: vec![(path, value)] });
     }
     out
 }
+
+/// Tables of an MCP server whose keys are not ours: they keep their case and their underscores.
+const NAMED_BY_OTHERS: [&str; 3] = ["env", "headers", "effects"];
 
 /// A variable's text as its key wants it; what does not fit stays text and is refused with its origin.
 fn read(path: &[String], text: &str) -> Value {

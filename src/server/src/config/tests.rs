@@ -112,6 +112,30 @@ fn show_says_where_from_and_hides_secrets() {
 }
 
 #[test]
+fn a_servers_environment_keeps_its_names_and_its_secrets() {
+    let file =
+        "[mcp.files]\ncommand = \"node\"\nargs = [\"a.js\"]\n[mcp.files.env]\napi_KEY = \"hunter22\"\n";
+    let variables =
+        [("CALLBOARD__MCP__FILES__ENV__GIT__TOKEN", "hunter23"), ("CALLBOARD__MCP__FILES__TOOLS", "a,b")];
+    let loaded = with_file(file, &variables, &[]).unwrap();
+    let files = &loaded.config.mcp["files"];
+    let env: Vec<(&str, &str)> = files.env.iter().map(|(name, value)| (&**name, &**value)).collect();
+    assert_eq!(env, [("GIT__TOKEN", "hunter23"), ("api_KEY", "hunter22")]);
+    assert_eq!(files.tools.as_deref().unwrap(), ["a", "b"]);
+    let all = shown(&loaded);
+    assert!(
+        all.iter().any(|line| line.key == "mcp.files.env.api_KEY" && line.value == "(secret)"),
+        "{all:?}"
+    );
+    assert!(all.iter().any(|line| line.key == "mcp.files.command" && line.value == "node"), "{all:?}");
+    assert!(!format!("{all:?} {loaded:?}").contains("hunter2"), "{loaded:?}");
+    let error = with_file("[mcp.files.env]\nport = 3000\n", &[], &[]).unwrap_err();
+    assert!(error.starts_with("mcp.files.env.port in ") && !error.contains("3000"), "{error}");
+    let error = with_file("[mcp.files]\ncomand = \"x\"\n", &[], &[]).unwrap_err();
+    assert!(error.contains("\"mcp.files.command\""), "{error}");
+}
+
+#[test]
 fn keys_may_be_listed_and_must_not_be_short() {
     let keys =
         with_file("[http]\napi_keys = [\"0123456789abcdef\"]\n", &[], &[]).unwrap().config.http.api_keys;
@@ -138,14 +162,6 @@ fn a_secret_that_is_no_text_is_refused_unquoted() {
         let error = with_file(file, &[], &[]).unwrap_err();
         assert!(error.starts_with(&format!("{key} in ")) && error.contains("callboard.toml"), "{error}");
         assert!(error.ends_with("write it in quotes") && !error.contains("1234567890"), "{error}");
-    }
-}
-
-#[test]
-fn a_key_of_a_later_build_is_called_so() {
-    for file in ["[tools.math]\napproval = true\n", "[mcp.files]\ncommand = \"x\"\n"] {
-        let error = with_file(file, &[], &[]).unwrap_err();
-        assert!(error.contains("this build does not have it yet") && !error.contains("mean"), "{error}");
     }
 }
 

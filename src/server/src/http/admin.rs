@@ -1,4 +1,4 @@
-//! `/admin/v1`: the actor tree, killing on purpose.
+//! `/admin/v1`: the actor tree, with the MCP servers beside the actors; killing on purpose.
 
 use std::time::Duration;
 
@@ -21,7 +21,10 @@ const ANSWER_FIRST: Duration = Duration::from_millis(20);
     responses((status = 200, body = Object, description = "path, kind, state, mailbox, restarts, endings, work, children"),
               (status = 503, body = Problem)))]
 pub async fn actors(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Ok().json(api.running()?.node.actors().await))
+    let running = api.running()?;
+    let mut tree = running.node.actors().await;
+    tree.children.extend(running.mcp.view());
+    Ok(HttpResponse::Ok().json(tree))
 }
 
 /// Whom to kill, and how.
@@ -63,6 +66,10 @@ pub async fn kill(
         return Ok(HttpResponse::Accepted().json(serde_json::json!({ "path": path, "how": how })));
     }
     tracing::warn!(path, ?how, "killing an actor as asked");
-    api.running()?.node.kill(&path, how).await?;
+    let running = api.running()?;
+    // A server knows one way to die.
+    if !running.mcp.kill(&path) {
+        running.node.kill(&path, how).await?;
+    }
     Ok(HttpResponse::Accepted().json(serde_json::json!({ "path": path, "how": how })))
 }

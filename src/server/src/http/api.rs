@@ -17,6 +17,7 @@ use super::openai::Joins;
 use super::problem::Problem;
 use crate::config::{Config, DemoSettings};
 use crate::dead_letters::DeadLetters;
+use crate::wiring::mcp::Mcp;
 
 /// The node and what HTTP needs beside it.
 pub struct Running {
@@ -28,6 +29,7 @@ pub struct Running {
     pub dead_letters: DeadLetters,
     /// Why the log cannot be reached now, if so.
     pub unreachable: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    pub mcp: Arc<Mcp>,
 }
 
 /// Rules that come from the configuration.

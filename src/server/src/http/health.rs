@@ -7,6 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
 use actix_web::{HttpResponse, web};
 use callboard_actors::{MetricKind, MetricLine, Metrics};
+use callboard_mcp::{Phase, Status};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -58,6 +59,25 @@ const REFUSALS: (&str, &str, MetricKind) = (
     MetricKind::Counter,
 );
 
+const SERVER_UP: (&str, &str, MetricKind) =
+    ("callboard_mcp_server_up", "Whether the tools of an MCP server can be called.", MetricKind::Gauge);
+const SERVER_STARTS: (&str, &str, MetricKind) =
+    ("callboard_mcp_server_starts", "Starts of an MCP server, the first one included.", MetricKind::Counter);
+
+fn of_servers(servers: &[Status]) -> Vec<MetricLine> {
+    let of = |server: &Status| {
+        let up = u64::from(server.phase == Phase::Up);
+        [(SERVER_UP, up), (SERVER_STARTS, server.generation)].map(|((name, help, kind), value)| MetricLine {
+            name,
+            help,
+            kind,
+            labels: vec![("server", server.name.to_string())],
+            value: value as f64,
+        })
+    };
+    servers.iter().flat_map(of).collect()
+}
+
 /// Counters and gauges for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "operation",
     responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
@@ -81,6 +101,7 @@ pub async fn metrics(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
             value: count as f64,
         });
     }
+    lines.extend(api.running().map(|running| of_servers(&running.mcp.status())).unwrap_or_default());
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Lines(lines)));
     let mut text = String::new();
@@ -102,7 +123,7 @@ impl Collector for Lines {
             }
         }
         // What has not happened yet is described all the same, so that boards and alerts can be checked against it.
-        let silent = Metrics::described().into_iter().chain([REFUSALS]);
+        let silent = Metrics::described().into_iter().chain([REFUSALS, SERVER_UP, SERVER_STARTS]);
         for (name, help, kind) in silent.filter(|(name, ..)| !names.contains(name)) {
             encoder.encode_descriptor(name, help, None, metric_type(kind))?;
         }

@@ -23,6 +23,7 @@ mod listener;
 mod load;
 mod loops;
 mod matrix;
+mod mcp;
 mod metrics;
 mod models;
 mod old_folder;

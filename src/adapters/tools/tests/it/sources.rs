@@ -76,3 +76,13 @@ async fn a_tool_of_elsewhere_is_planned_with_and_not_run() {
     assert!(registry.tool("slow").is_none() && registry.specs().iter().any(|spec| &*spec.name == "slow"));
     assert!(registry.pools_here().iter().all(|pool| &**pool != "far"));
 }
+
+#[tokio::test]
+async fn a_tool_that_is_late_is_run_but_not_planned_with() {
+    let registry = registry(json!({}));
+    registry.set_late(|name| name.starts_with("late_").then(|| tool(ScriptedTool::spec_named(name))));
+    let arguments = RawJson::from_value(&json!({}));
+    assert!(registry.tool("late_x").is_some() && registry.check_resolved("late_x", &arguments).is_ok());
+    assert!(registry.check("late_x", &arguments).is_err());
+    assert!(registry.tool("other_x").is_none() && registry.check_resolved("other_x", &arguments).is_err());
+}
