@@ -71,6 +71,9 @@ pub enum Probe {
 pub trait Tool: Send + Sync {
     fn spec(&self) -> &ToolSpec;
 
+    /// This process is going to run it: what takes a while can begin before the first call. Returns at once.
+    fn prepare(&self) {}
+
     /// Runs one attempt; the future may be dropped at its timeout. A result is one JSON value of at most
     /// `MAX_RESULT_BYTES`.
     ///

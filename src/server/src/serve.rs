@@ -130,7 +130,9 @@ async fn live(
     announce_engine(loaded, &job);
     let models = wiring::models(config, clients.clone()).await?;
     let completer = Some(models.completer.clone());
-    let tools = wiring::tools(config, wiring::Beside { http: clients, completer, own: &job.own })?;
+    let embedder = models.embedder.clone();
+    let beside = wiring::Beside { http: clients.clone(), completer, embedder, own: &job.own };
+    let tools = wiring::tools(config, beside)?;
     let models = models.build(tools.clone()).map_err(Failure::usage)?;
     let servers = wiring::mcp::settings(config)?;
     let roles = roles(config, &job, &tools, &servers)?;

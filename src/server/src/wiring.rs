@@ -7,6 +7,7 @@
 pub mod mcp;
 
 mod chosen;
+mod knowledge;
 mod toolbox;
 
 use std::num::NonZero;
@@ -21,6 +22,7 @@ use callboard_ports::clock::{Clock, Entropy};
 use callboard_ports::inbox::Inbox;
 use callboard_ports::log::Log;
 use callboard_ports::snapshot::SnapshotStore;
+use callboard_ports::tool::ToolRegistry;
 use callboard_stores::{DataDir, EmbeddedLog, EmbeddedOptions, Engine as SnapshotsOf, Fsync, InHandJournal};
 use callboard_tools::Registry;
 use serde_json::{Value, json};
@@ -302,6 +304,12 @@ pub struct Started {
 pub fn node(parts: Parts, roles: Roles, worker_name: &str) -> Started {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(UuidEntropy::new());
+    for spec in parts.tools.specs().iter().filter(|spec| roles.pools.iter().any(|pool| **pool == *spec.pool))
+    {
+        if let Some(tool) = parts.tools.tool(&spec.name) {
+            tool.prepare();
+        }
+    }
     let ports = Ports {
         log: parts.engine.log(),
         inbox: parts.engine.inbox(),

@@ -121,9 +121,12 @@ fn walls_are_crates() {
         "rmcp" => krate == "src/adapters/mcp",
         "sled" | "fjall" => krate == "src/adapters/stores",
         "callboard-actors" => ["src/server", "bench", "src/sim"].contains(&krate),
-        "callboard-kafka" | "callboard-stores" | "callboard-models" | "callboard-tools" | "callboard-mcp" => {
-            ["src/server", "bench"].contains(&krate)
-        }
+        "callboard-kafka"
+        | "callboard-stores"
+        | "callboard-models"
+        | "callboard-tools"
+        | "callboard-knowledge"
+        | "callboard-mcp" => ["src/server", "bench"].contains(&krate),
         _ => true,
     };
     let mut broken = Vec::new();

@@ -27,4 +27,4 @@ pub use config::ToolsConfig;
 pub use own::{OwnConfig, Runs, own};
 pub use registry::{BuildError, Offer, Registry, ask_model, built_in};
 pub use secret::Secret;
-pub use spec::judged;
+pub use spec::{adjusted, judged};

@@ -100,6 +100,28 @@ pub(crate) fn own(
     of_class(effect, defaults, overrides)
 }
 
+/// The spec of a tool of another crate, whose own settings were taken out of `set` before.
+///
+/// # Errors
+/// [`BuildError`] names the setting that is wrong and what would be right.
+pub fn adjusted(name: &'static str, spec: ToolSpec, set: &PlainConfig) -> Result<ToolSpec, BuildError> {
+    let defaults = Defaults {
+        name,
+        description: "",
+        schema: Value::Null,
+        timeout_ms: spec.timeout_ms,
+        deadline_ms: spec.deadline_ms,
+        max_attempts: spec.max_attempts,
+        backoff: spec.backoff,
+        concurrency: spec.concurrency,
+    };
+    let overrides = set.overrides();
+    let judged = of_class(spec.effect, defaults, &overrides)?;
+    let pool = if overrides.pool.is_some() { judged.pool.clone() } else { spec.pool };
+    let (name, description, schema) = (spec.name, spec.description, spec.schema);
+    Ok(ToolSpec { name, description, schema, pool, on_failure: spec.on_failure, ..judged })
+}
+
 /// The spec of a pure tool.
 pub(crate) fn pure(defaults: Defaults<'_>, overrides: &Overrides) -> Result<ToolSpec, BuildError> {
     of_class(EffectClass::Pure, defaults, overrides)

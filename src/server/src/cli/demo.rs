@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::client::block_on;
 use super::{Failure, Global, Outcome};
-use crate::demo::{self, LogChoice, Options, Scene};
+use crate::demo::{self, DemoTool, LogChoice, Options, Scene};
 
 #[derive(Debug, Args)]
 pub struct DemoArgs {
@@ -16,6 +16,9 @@ pub struct DemoArgs {
     /// On a Kafka broker of the demo's own (needs Java 17; Maven fetches the broker once) instead of the embedded log
     #[arg(long)]
     pub kafka: bool,
+    /// With worker-crash: kill the worker process of this tool, on Kafka (two processes cannot share the embedded log)
+    #[arg(long, value_enum, requires = "scene")]
+    pub tool: Option<DemoTool>,
     /// Where the page is served [default: 127.0.0.1:8080, or a free port]
     #[arg(long, value_name = "ADDR", conflicts_with = "scene")]
     pub listen: Option<SocketAddr>,
@@ -32,8 +35,8 @@ pub fn run(global: &Global, args: &DemoArgs) -> Outcome {
              --offline",
         ));
     }
-    let options =
-        Options { log, json: global.json, listen: args.listen, open_browser: !args.no_open && !global.json };
+    let open_browser = !args.no_open && !global.json;
+    let options = Options { tool: args.tool, log, json: global.json, listen: args.listen, open_browser };
     block_on(async {
         match args.scene {
             Some(scene) => demo::scene(scene, &options).await,
@@ -44,6 +47,12 @@ pub fn run(global: &Global, args: &DemoArgs) -> Outcome {
 
 fn log(global: &Global, args: &DemoArgs) -> Result<LogChoice, Failure> {
     let kills_the_broker = args.scene == Some(Scene::BrokerCrash);
+    if args.tool.is_some() && args.scene != Some(Scene::WorkerCrash) {
+        return Err(Failure::usage(
+            "--tool says whose worker is killed: it belongs to `callboard demo worker-crash`",
+        ));
+    }
+    let needs_kafka = kills_the_broker || args.kafka || args.tool.is_some();
     match &global.kafka_brokers {
         Some(_) if kills_the_broker => Err(Failure::usage(
             "broker-crash kills its broker, so it starts one of its own; leave out --kafka-brokers",
@@ -51,11 +60,11 @@ fn log(global: &Global, args: &DemoArgs) -> Result<LogChoice, Failure> {
         Some(_) if args.kafka => Err(Failure::usage(
             "--kafka starts a broker and --kafka-brokers names one; leave out one of them",
         )),
-        named if (kills_the_broker || args.kafka || named.is_some()) && !cfg!(feature = "kafka") => {
+        named if (needs_kafka || named.is_some()) && !cfg!(feature = "kafka") => {
             Err(Failure::usage("this build has no Kafka; the other demos run on the embedded log"))
         }
         Some(brokers) => Ok(LogChoice::Brokers(brokers.clone())),
-        None if kills_the_broker || args.kafka => Ok(LogChoice::OwnKafka),
+        None if needs_kafka => Ok(LogChoice::OwnKafka),
         None => Ok(LogChoice::Embedded),
     }
 }
@@ -86,7 +95,11 @@ mod tests {
     #[cfg(feature = "kafka")]
     #[test]
     fn a_killed_broker_is_one_of_its_own() {
-        for line in ["callboard demo broker-crash", "callboard demo worker-crash --kafka"] {
+        for line in [
+            "callboard demo broker-crash",
+            "callboard demo worker-crash --kafka",
+            "callboard demo worker-crash --tool knowledge",
+        ] {
             assert_eq!(parsed(line), Ok(LogChoice::OwnKafka), "{line}");
         }
     }
@@ -97,6 +110,8 @@ mod tests {
             "callboard demo broker-crash --kafka-brokers h:1",
             "callboard demo worker-crash --kafka --kafka-brokers h:1",
             "callboard demo everything",
+            "callboard demo process-crash --tool knowledge",
+            "callboard demo worker-crash --tool weather",
             "callboard demo worker-crash --no-open",
             "callboard demo worker-crash --listen 127.0.0.1:1",
         ] {

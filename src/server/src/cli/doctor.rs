@@ -48,7 +48,7 @@ async fn examine(config: &Config, app: &App) -> Vec<Finding> {
     let http = tokio::runtime::Handle::current();
     let models = wiring::models(config, http.clone()).await;
     let completer = models.as_ref().ok().map(|models| models.completer.clone());
-    let tools = wiring::tools(config, wiring::Beside { http, completer, own: &app.tools });
+    let tools = wiring::tools(config, wiring::Beside { http, completer, embedder: None, own: &app.tools });
     let known = match &tools {
         Err(failure) => Finding { what: "tools", ok: false, says: failure.to_string() },
         Ok(tools) => {

@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Options;
 use super::narrator::Narrator;
-use super::stage::{Stage, Wanted, address_near};
+use super::stage::{Cast, Stage, Wanted, address_near};
 use crate::cli::{Failure, Outcome};
 
 /// Half of a deposit: slow enough that a person can click in the middle of one.
@@ -34,7 +34,8 @@ pub async fn run(options: &Options) -> Outcome {
     let mut narrator = Narrator::new(options.json);
     narrator.title("", "a plan runs, you kill, the plan goes on");
     let listen = options.listen.unwrap_or_else(|| address_near(USUAL_PORT));
-    let wanted = Wanted { log: options.log.clone(), listen: Some(listen), slow: SLOW, with_page: true };
+    let cast = Cast::Deposits;
+    let wanted = Wanted { log: options.log.clone(), listen: Some(listen), slow: SLOW, with_page: true, cast };
     let mut stage = Stage::set(&wanted, &mut narrator)?;
     let outcome = tokio::select! {
         biased;

@@ -1,12 +1,13 @@
 //! `callboard demo`: kills things while a plan runs, and shows that the plan goes on.
 //!
-//! `stage` sets up what a demo runs on (the server is a `child` of this process), `play` is one run with its eyes and
+//! `stage` sets up what a demo runs on (the server is a `child` of this process, and so is a `worker`), `play` is one run with its eyes and
 //! hands, `scenes` says what is killed when (found in the `tree`), `narrator` tells it, `verdict` judges it. `board` is the demo with a page
 //! to click on. Nothing here knows the inside of the server: it is asked over HTTP, and the effects are counted by a
 //! service outside (`callboard_testkit::stubs::Counter`).
 
 mod board;
 mod child;
+mod citations;
 #[cfg(feature = "kafka")]
 mod foreign;
 mod narrator;
@@ -15,6 +16,7 @@ mod scenes;
 mod stage;
 mod tree;
 mod verdict;
+mod worker;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -22,7 +24,7 @@ use std::time::Duration;
 use narrator::Narrator;
 use play::Play;
 pub use stage::LogChoice;
-use stage::{Stage, Wanted};
+use stage::{Cast, Stage, Wanted};
 
 use crate::cli::{Failure, Outcome};
 
@@ -61,9 +63,17 @@ impl Scene {
     }
 }
 
+/// Whose worker is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum DemoTool {
+    /// It has a pool of its own (`rag`), here in a process of its own
+    Knowledge,
+}
+
 /// What was asked for.
 #[derive(Debug, Clone)]
 pub struct Options {
+    pub tool: Option<DemoTool>,
     pub log: LogChoice,
     pub json: bool,
     /// Where the page is served.
@@ -85,13 +95,20 @@ pub async fn scene(scene: Scene, options: &Options) -> Outcome {
 
 async fn play(scene: Scene, options: &Options) -> Outcome {
     let mut narrator = Narrator::new(options.json);
-    narrator.title(scene.name(), scene.title());
-    let wanted = Wanted { log: options.log.clone(), listen: None, slow: SLOW, with_page: false };
+    let (cast, title) = match options.tool {
+        Some(DemoTool::Knowledge) => {
+            (Cast::LookUps, "the process that looks things up is killed, before and after it is asked")
+        }
+        None => (Cast::Deposits, scene.title()),
+    };
+    narrator.title(scene.name(), title);
+    let wanted = Wanted { log: options.log.clone(), listen: None, slow: SLOW, with_page: false, cast };
     let stage = Stage::set(&wanted, &mut narrator)?;
     let ready = stage.child.ready().await?;
     narrator.tell("start", &format!("it is ready after {:.1} s", ready.as_secs_f64()));
     let mut play = Play::new(stage, narrator);
     let blows = match scene {
+        Scene::WorkerCrash if cast == Cast::LookUps => scenes::librarian_crash(&mut play).await,
         Scene::WorkerCrash => scenes::worker_crash(&mut play).await,
         Scene::SupervisorCrash => scenes::supervisor_crash(&mut play).await,
         Scene::ProcessCrash => scenes::process_crash(&mut play).await,

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use callboard_testkit::unique_name;
 use serde_json::{Value, json};
 
+use super::citations;
 use super::narrator::{Drawn, Narrator};
-use super::stage::{STEPS, Stage, question};
+use super::stage::{Cast, STEPS, Stage, question};
 use super::verdict::{Facts, StepFact};
 use crate::cli::Failure;
 use crate::cli::client::{Miss, Request};
@@ -63,7 +64,7 @@ impl Play {
     /// The question as a request; every time the same.
     #[must_use]
     pub fn request(&self) -> Request<'static> {
-        let body = json!({ "message": question(), "conversation_id": self.conversation });
+        let body = json!({ "message": question(self.stage.cast), "conversation_id": self.conversation });
         Request::post("/v1/chat", body)
             .header("Idempotency-Key", self.key.clone())
             .header("Prefer", "respond-async".to_owned())
@@ -74,7 +75,7 @@ impl Play {
     /// # Errors
     /// When it is not accepted.
     pub async fn ask(&mut self) -> Result<Value, Failure> {
-        let words = format!("“{}”", question());
+        let words = format!("“{}”", question(self.stage.cast));
         self.narrator.tell("ask", &words);
         self.stage.child.send(self.request(), ACCEPTED_WITHIN).await.map_err(Miss::into_failure)
     }
@@ -88,6 +89,7 @@ impl Play {
             id: text(&s["id"]),
             status: text(&s["status"]),
             effect_id: text(&s["effect_id"]),
+            counted: s["tool"] == "deposit",
         };
         steps.iter().map(step).collect()
     }
@@ -236,6 +238,33 @@ impl Play {
         Ok(())
     }
 
+    /// The status of the `n`th step (from 1).
+    #[must_use]
+    pub fn status(&self, n: usize) -> String {
+        self.steps().into_iter().nth(n - 1).map_or_else(String::new, |step| step.status)
+    }
+
+    /// SIGKILLs the worker process that looks up.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn kill_librarian(&mut self, why: &str) -> Result<(), Failure> {
+        let pid = self.stage.librarian()?.pid();
+        self.strike("KILL", &format!("SIGKILL to the worker of pool rag, process {pid}: {why}"));
+        self.stage.librarian()?.sigkill()
+    }
+
+    /// Starts it again.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn restart_librarian(&mut self) -> Result<(), Failure> {
+        self.stage.librarian()?.again()?;
+        let pid = self.stage.librarian()?.pid();
+        self.narrator.tell("back", &format!("the worker of pool rag was started again, as process {pid}"));
+        Ok(())
+    }
+
     /// Kills an actor through the endpoint.
     ///
     /// # Errors
@@ -261,7 +290,16 @@ impl Play {
         let path = format!("/v1/conversations/{}", self.conversation);
         let replay = self.stage.child.get(&format!("{path}/replay")).await;
         let history = self.stage.child.get(&format!("{path}/history")).await.unwrap_or_default();
+        let citations = match self.stage.cast {
+            Cast::Deposits => None,
+            Cast::LookUps => {
+                let answer = history["turns"][0]["answer"].as_str().unwrap_or_default();
+                let look_ups = self.steps().iter().filter(|step| !step.counted).count();
+                Some(citations::check(answer, &self.stage.documents(), look_ups))
+            }
+        };
         Facts {
+            citations,
             steps_expected: STEPS,
             turn_status: self.plan["status"].as_str().unwrap_or("unknown").to_owned(),
             turns: history["turns"].as_array().map_or(0, Vec::len),

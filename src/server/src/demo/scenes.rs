@@ -11,6 +11,8 @@ use crate::cli::client::Miss;
 
 /// Long enough for every client to notice that its broker is away.
 const BROKER_AWAY: Duration = Duration::from_secs(2);
+/// Long enough to see that a step waits.
+const NOBODY_THERE: Duration = Duration::from_secs(1);
 /// How often the same question is sent.
 const SAME_QUESTION: usize = 20;
 /// A question is accepted within this, also while a broker has much to do.
@@ -35,6 +37,37 @@ pub async fn worker_crash(play: &mut Play) -> Result<usize, Failure> {
         let path = worker["path"].as_str().unwrap_or_default().to_owned();
         play.kill_actor(&path, "panic", &words(step, moment)).await?;
         tell_restart(play, &path, &tree).await;
+    }
+    Ok(2)
+}
+
+/// Kills the worker process that looks things up: once before a look-up is requested, once with the request before it.
+pub async fn librarian_crash(play: &mut Play) -> Result<usize, Failure> {
+    play.ask().await?;
+    if await_moment(play, 2, Moment::Sent).await? {
+        play.kill_librarian("its next is step 3, and nobody else can do that")?;
+        play.until("step 3 is requested", |play| play.status(3) == "running").await?;
+        let requested = Instant::now();
+        while requested.elapsed() < NOBODY_THERE {
+            play.look().await;
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        if play.status(3) != "running" {
+            return Err(Failure::job("step 3 went on although nobody was there to do it"));
+        }
+        play.narrator.tell("wait", "step 3 is requested, and its request waits in the topic");
+        play.restart_librarian()?;
+        play.until("step 3 is done", |play| play.status(3) == "done").await?;
+    }
+    if await_moment(play, 4, Moment::Sent).await? {
+        play.stage.librarian()?.freeze()?;
+        play.narrator.tell(
+            "wait",
+            "the worker of pool rag is frozen (SIGSTOP): it takes what comes, and does nothing with it",
+        );
+        play.until("step 5 is requested", |play| play.status(5) == "running").await?;
+        play.kill_librarian("step 5 was requested and is not done")?;
+        play.restart_librarian()?;
     }
     Ok(2)
 }

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +16,13 @@ use tempfile::TempDir;
 
 use super::child::Child;
 use super::narrator::Narrator;
+use super::worker::Worker;
 use crate::cli::Failure;
 
 /// Steps of a demo's plan: enough to kill in the middle of more than one.
 pub const STEPS: usize = 5;
+/// The pool that looks up.
+const RAG: &str = "rag";
 /// Twice what a deposit takes. A call that was cut off is looked into this long after the last moment at which it
 /// could have been started, so that a short time here is a short pause after a kill.
 const TOOL_TIMEOUT_MS: u64 = 3_000;
@@ -56,11 +60,24 @@ pub struct Wanted {
     pub slow: Duration,
     /// Whether the page shows the demo.
     pub with_page: bool,
+    pub cast: Cast,
+}
+
+/// What the plan is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cast {
+    /// Deposits, run by the server itself.
+    Deposits,
+    /// Look-ups between deposits; the tools run in two worker processes.
+    LookUps,
 }
 
 /// Everything that a demo runs on.
 pub struct Stage {
     pub child: Child,
+    pub cast: Cast,
+    /// The worker processes: of pool `default`, and of pool `rag`, which looks up.
+    pub workers: Vec<Worker>,
     pub counter: Counter,
     pub cluster: Option<Arc<Cluster>>,
     /// Where Kafka is, when it carries the topics.
@@ -70,7 +87,7 @@ pub struct Stage {
     #[cfg_attr(not(feature = "kafka"), allow(dead_code, reason = "for a foreign client"))]
     pub prefix: String,
     /// After the others: they write to it until they are gone.
-    _folder: TempDir,
+    folder: TempDir,
     /// Removes the folder when this process is ended by SIGKILL.
     _guard: FolderGuard,
 }
@@ -105,29 +122,70 @@ impl Stage {
         let address = wanted.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
         let config =
             config(&counter, brokers.as_deref().map(|list| (list, prefix.as_str())), wanted.with_page);
-        let launch = launch(&folder, &config, address)?;
-        let child = Child::start(launch, address)?;
+        let launch = launch(&folder, &config)?;
+        let mut serve = launch.clone().args(["serve", "--allow-chaos", "--listen", &address.to_string()]);
+        if wanted.cast == Cast::LookUps {
+            serve = serve.args(["--without", "tools"]);
+        }
+        let child = Child::start(of_folder(serve, &folder, "data"), address)?;
         let log = match &brokers {
             Some(list) => format!("topics {prefix}* on Kafka at {list}"),
             None => format!("embedded log in {}", folder.path().join("data").display()),
         };
         let (pid, url) = (child.pid(), child.url().to_owned());
         narrator.tell("start", &format!("`callboard serve` is process {pid} at {url}, {log}"));
-        Ok(Self { child, counter, cluster, brokers, prefix, _folder: folder, _guard: guard })
+        let mut workers = Vec::new();
+        if wanted.cast == Cast::LookUps {
+            for pool in ["default", RAG] {
+                let worker = launch.clone().args(["worker", "--pool", pool]);
+                let worker = Worker::start(of_folder(worker, &folder, &format!("data-{pool}")))?;
+                let pid = worker.pid();
+                narrator.tell("start", &format!("`callboard worker --pool {pool}` is process {pid}"));
+                workers.push(worker);
+            }
+        }
+        let cast = wanted.cast;
+        Ok(Self { child, cast, workers, counter, cluster, brokers, prefix, folder, _guard: guard })
+    }
+
+    /// The worker process that looks up.
+    ///
+    /// # Errors
+    /// When this demo has none.
+    pub fn librarian(&mut self) -> Result<&mut Worker, Failure> {
+        self.workers.last_mut().ok_or_else(|| Failure::job("this demo has no worker processes"))
+    }
+
+    /// The documents that are looked up, as the worker has them.
+    #[must_use]
+    pub fn documents(&self) -> PathBuf {
+        self.folder.path().join(format!("data-{RAG}/knowledge/samples"))
     }
 
     /// Ends the server in order, then everything else.
     pub async fn strike(self) {
+        for worker in &self.workers {
+            worker.stop();
+        }
         self.child.stop().await;
         drop(self);
     }
 }
 
-/// The question: its plan is [`STEPS`] deposits, one after the other.
+/// The question: its plan is [`STEPS`] steps, one after the other.
 #[must_use]
-pub fn question() -> String {
-    let steps: Vec<String> = (1..=STEPS).map(|n| format!("deposit coin {n}")).collect();
-    steps.join(" then ")
+pub fn question(cast: Cast) -> String {
+    match cast {
+        Cast::Deposits => {
+            let steps: Vec<String> = (1..=STEPS).map(|n| format!("deposit coin {n}")).collect();
+            steps.join(" then ")
+        }
+        Cast::LookUps => {
+            "look up how long the warranty lasts then deposit coin 1 then look up what error E07 means \
+                          then deposit coin 2 then look up how to clean the air grille"
+                .to_owned()
+        }
+    }
 }
 
 /// An address that is free now: `preferred`, or any.
@@ -155,25 +213,26 @@ fn config(counter: &Counter, kafka: Option<(&str, &str)>, with_page: bool) -> St
         );
     }
     if with_page {
-        let _ = write!(text, "\n[demo]\ncounter_url = {url:?}\nquestion = {:?}\n", question());
+        let _ = write!(text, "\n[demo]\ncounter_url = {url:?}\nquestion = {:?}\n", question(Cast::Deposits));
     }
     text
 }
 
-fn launch(folder: &TempDir, config: &str, address: SocketAddr) -> Result<Launch, Failure> {
+/// This program with the demo's configuration, and with nothing of the shell that it is run from.
+fn launch(folder: &TempDir, config: &str) -> Result<Launch, Failure> {
     let file = folder.path().join("callboard.toml");
     std::fs::write(&file, config).map_err(Failure::job)?;
     let program = std::env::current_exe().map_err(Failure::job)?;
-    let mut launch = Launch::new(program)
-        .folder(folder.path())
-        .args(["serve", "--allow-chaos", "--listen", &address.to_string(), "--config"])
-        .arg(file)
-        .arg("--data-dir")
-        .arg(folder.path().join("data"));
+    let mut launch = Launch::new(program).folder(folder.path());
     let of_this_shell = std::env::vars_os().map(|(name, _)| name);
     let foreign = of_this_shell.filter(|name| name.to_string_lossy().starts_with("CALLBOARD__"));
     for name in SETTINGS.iter().map(std::ffi::OsString::from).chain(foreign) {
         launch = launch.env_remove(name);
     }
     Ok(launch)
+}
+
+fn of_folder(launch: Launch, folder: &TempDir, data: &str) -> Launch {
+    let config = folder.path().join("callboard.toml");
+    launch.arg("--config").arg(config).arg("--data-dir").arg(folder.path().join(data))
 }

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::citations::Citations;
+
 /// What is known when a demo is over.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Facts {
@@ -22,6 +24,8 @@ pub struct Facts {
     /// What was killed or repeated on purpose, in order.
     pub done_to_it: Vec<String>,
     pub done_expected: usize,
+    /// Of the documents, where something was looked up.
+    pub citations: Option<Citations>,
 }
 
 /// A step at the end.
@@ -30,6 +34,8 @@ pub struct StepFact {
     pub id: String,
     pub status: String,
     pub effect_id: String,
+    /// The outside counter counts its executions; a look-up changes nothing, and nobody counts.
+    pub counted: bool,
 }
 
 /// Good, or what is wrong.
@@ -50,11 +56,19 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (facts, steps) = (&self.facts, self.facts.steps_expected);
         if self.good() {
+            let answers = facts.answers;
+            if let Some(citations) = &facts.citations {
+                let cited = citations.right.len();
+                return write!(
+                    f,
+                    "VERDICT: GOOD — the plan went on: {steps} of {steps} steps, each deposit executed once by the \
+                     outside counter, {answers} answer with {cited} citations that stand where it says, replay equals live"
+                );
+            }
             return write!(
                 f,
                 "VERDICT: GOOD — the plan went on: {steps} of {steps} steps, each executed once by the outside \
-                 counter, {} answer, replay equals live",
-                facts.answers
+                 counter, {answers} answer, replay equals live"
             );
         }
         write!(f, "VERDICT: BAD — {}", self.faults.join("; "))
@@ -76,7 +90,7 @@ pub fn judge(facts: Facts) -> Verdict {
         let (n, of) = (facts.steps_expected, facts.steps.len());
         faults.push(format!("{done} of {of} steps are done, not {n} of {n}"));
     }
-    for step in &facts.steps {
+    for step in facts.steps.iter().filter(|step| step.counted) {
         let times = facts.executions.get(&step.effect_id).copied().unwrap_or(0);
         if times != 1 {
             faults.push(format!("{} was executed {times} times by the outside counter, not once", step.id));
@@ -88,6 +102,15 @@ pub fn judge(facts: Facts) -> Verdict {
     }
     if facts.answers != 1 {
         faults.push(format!("the log has {} terminal events of the turn, not 1", facts.answers));
+    }
+    if let Some(citations) = &facts.citations {
+        let (n, of) = (citations.right.len(), citations.expected);
+        if n != of || !citations.wrong.is_empty() {
+            let wrong = citations.wrong.join(", ");
+            faults.push(format!(
+                "{n} citations for {of} look-ups stand where the answer says; not so: [{wrong}]"
+            ));
+        }
     }
     match facts.replay_equal {
         Some(true) => {}
@@ -105,13 +128,14 @@ pub fn judge(facts: Facts) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::{Facts, StepFact, judge};
+    use super::{Citations, Facts, StepFact, judge};
 
     fn good() -> Facts {
         let step = |n: usize| StepFact {
             id: format!("deposit-{n}"),
             status: "done".into(),
             effect_id: format!("c:k:1:deposit-{n}"),
+            counted: true,
         };
         let steps: Vec<StepFact> = (1..=5).map(step).collect();
         Facts {
@@ -124,7 +148,17 @@ mod tests {
             replay_equal: Some(true),
             done_to_it: vec!["SIGKILL".into()],
             done_expected: 1,
+            citations: None,
         }
+    }
+
+    fn with_look_ups() -> Facts {
+        let mut facts = good();
+        facts.steps[0].counted = false;
+        facts.executions.pop_first();
+        facts.citations =
+            Some(Citations { expected: 1, right: vec!["warranty.md:7".into()], wrong: Vec::new() });
+        facts
     }
 
     #[test]
@@ -136,6 +170,20 @@ mod tests {
             "VERDICT: GOOD — the plan went on: 5 of 5 steps, each executed once by the outside counter, 1 answer, \
              replay equals live"
         );
+    }
+
+    #[test]
+    fn a_look_up_counts_by_what_it_cites() {
+        let verdict = judge(with_look_ups());
+        assert!(verdict.good(), "{verdict}");
+        assert!(
+            verdict.to_string().contains("1 answer with 1 citations that stand where it says"),
+            "{verdict}"
+        );
+        let mut facts = with_look_ups();
+        facts.citations = Some(Citations { expected: 1, right: Vec::new(), wrong: vec!["x.md:1".into()] });
+        let text = judge(facts).to_string();
+        assert!(text.contains("0 citations for 1 look-ups") && text.contains("[x.md:1]"), "{text}");
     }
 
     /// Breaks one fact, and wants the words that name it.

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::Arc;
 
-use callboard_ports::model::Completer;
+use callboard_ports::model::{Completer, Embedder};
 use callboard_ports::tool::Tool;
 use callboard_tools::config::{BUILT_IN, PlainConfig};
 use callboard_tools::{BuildError, Offer, OwnConfig, Registry, Runs, ToolsConfig, ask_model, own};
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 
+use super::knowledge;
 use crate::cli::Failure;
 use crate::config::Config;
 
@@ -30,6 +31,8 @@ pub struct Beside<'a> {
     pub http: Handle,
     /// Asked by `ask_model`; without it there is no such tool.
     pub completer: Option<Arc<dyn Completer>>,
+    /// Makes the vectors that retrieval compares.
+    pub embedder: Option<Arc<dyn Embedder>>,
     /// Written in Rust.
     pub own: &'a [Arc<dyn Written>],
 }
@@ -50,6 +53,8 @@ pub trait Written: Send + Sync {
 /// A setting of `tools.*` that is wrong, or two tools of one name.
 pub fn tools(config: &Config, beside: Beside<'_>) -> Result<Arc<Registry>, Failure> {
     let mut set: Settings = config.tools.clone();
+    let retrieval =
+        knowledge::tool(set.remove(callboard_knowledge::NAME), &config.data_dir, beside.embedder)?;
     let mut mine = Vec::new();
     for tool in beside.own {
         let set = set.remove(tool.name()).unwrap_or_default();
@@ -81,6 +86,7 @@ pub fn tools(config: &Config, beside: Beside<'_>) -> Result<Arc<Registry>, Failu
         let tool = ask_model(&settings, completer).map_err(Failure::usage)?;
         registry.offer(MODELS, vec![tool]).map_err(Failure::usage)?;
     }
+    registry.offer(knowledge::SOURCE, vec![retrieval]).map_err(Failure::usage)?;
     apart(&mine, &registry)?;
     registry.offer_all(OWN, mine).map_err(Failure::usage)?;
     Ok(Arc::new(registry))

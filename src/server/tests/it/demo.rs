@@ -30,6 +30,10 @@ fn told(process: &Process) -> Vec<Value> {
 
 /// Plays a scene; it must be good. Gives what it told.
 fn played(args: &[&str]) -> Vec<Value> {
+    played_to(args, "VERDICT: GOOD — the plan went on: 5 of 5 steps, each executed once")
+}
+
+fn played_to(args: &[&str], good: &str) -> Vec<Value> {
     let mut all = args.to_vec();
     all.push("--json");
     let process = start(&all);
@@ -42,7 +46,7 @@ fn played(args: &[&str]) -> Vec<Value> {
         process.stdout()
     );
     let text = verdict["text"].as_str().unwrap();
-    assert!(text.starts_with("VERDICT: GOOD — the plan went on: 5 of 5 steps, each executed once"), "{text}");
+    assert!(text.starts_with(good), "{text}");
     told
 }
 
@@ -76,6 +80,19 @@ fn duplicates_are_good() {
 
 #[cfg(feature = "kafka")]
 #[test]
+fn a_worker_process_that_looks_things_up_is_killed_and_the_plan_goes_on() {
+    let Some(cluster) = callboard_testkit::kafka::shared() else { return };
+    let brokers = cluster.bootstrap();
+    let told = played_to(
+        &["worker-crash", "--tool", "knowledge", "--kafka-brokers", &brokers],
+        "VERDICT: GOOD — the plan went on: 5 of 5 steps, each deposit executed once by the outside counter, 1 answer with 3 \
+         citations that stand where it says",
+    );
+    assert_eq!((count(&told, "kill"), count(&told, "back")), (2, 2));
+}
+
+#[cfg(feature = "kafka")]
+#[test]
 fn broker_crash_is_good() {
     if callboard_testkit::kafka::require() {
         assert_eq!(count(&played(&["broker-crash"]), "kill"), 1);
@@ -97,6 +114,7 @@ fn wrong_usage_is_2_and_says_what_would_be_right() {
         (vec!["broker-crash", "--kafka-brokers", "127.0.0.1:1"], "leave out --kafka-brokers"),
         (vec!["worker-crash", "--data-dir", "x"], "temporary folder"),
         (vec!["worker-crash", "--no-open"], "cannot be used with"),
+        (vec!["process-crash", "--tool", "knowledge"], "belongs to `callboard demo worker-crash`"),
     ] {
         let process = start(&args);
         assert_eq!(process.wait_exit(PATIENCE).unwrap().code(), Some(2), "{args:?}");

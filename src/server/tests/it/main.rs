@@ -18,6 +18,7 @@ mod flood;
 mod garbage;
 #[cfg(feature = "kafka")]
 mod kafka;
+mod knowledge;
 mod listener;
 #[cfg(feature = "kafka")]
 mod load;

@@ -8,7 +8,8 @@ use callboard_domain::limits::MAX_ANSWER_BYTES;
 use callboard_domain::request::{StepReport, SynthesizeFinalAnswerRequested};
 use serde_json::Value;
 
-use super::guidance::NOTE;
+use super::cited;
+use super::guidance::{self, NOTE};
 
 /// Of a result whose tool has no line of its own.
 const MAX_RAW_BYTES: usize = 4 * 1024;
@@ -21,6 +22,9 @@ pub(super) fn write(request: &SynthesizeFinalAnswerRequested) -> String {
     let guidance = request.guidance.as_deref().unwrap_or_default();
     if lines.is_empty() || guidance.starts_with(NOTE) {
         lines.extend((!guidance.is_empty()).then(|| guidance.to_owned()));
+    }
+    if !request.steps.is_empty() && request.steps.iter().all(cited::is_without_answer) {
+        lines.push(guidance::more());
     }
     if lines.is_empty() {
         lines.push("There was nothing to do for this message.".to_owned());
@@ -54,6 +58,7 @@ fn line(step: &StepReport) -> String {
         "weather" => weather(&value),
         "echo" => value["text"].as_str().map(str::to_owned),
         "webhook" | "deposit" => answered(step, &value),
+        cited::TOOL => cited::told(step, &value),
         _ => None,
     };
     told.unwrap_or_else(|| format!("{}: {}", step.id, bounded(result.as_str().to_owned(), MAX_RAW_BYTES)))
@@ -65,6 +70,7 @@ fn subject(step: &StepReport) -> Option<Cow<'static, str>> {
     let text = match &*step.tool {
         "math" => arguments["expression"].as_str()?.to_owned(),
         "weather" => arguments["place"].as_str()?.to_owned(),
+        cited::TOOL => arguments["query"].as_str()?.to_owned(),
         "deposit" => arguments["text"].as_str()?.to_owned(),
         // What follows a `?` may be a key.
         "webhook" => arguments["url"].as_str()?.split('?').next()?.to_owned(),

@@ -71,6 +71,7 @@ fn abilities(tools: &BTreeSet<String>) -> String {
         ("exchange", "currencies (“convert 120 USD to EUR and take 19% of it”)"),
         ("weather", "the weather (“weather in Berlin and Paris”, “weather in Oslo tomorrow”)"),
         ("echo", "repeating a text (“echo hello”)"),
+        ("knowledge", "questions about the documents (“look up the warranty”)"),
     ]
     .into_iter()
     .filter(|(tool, _)| tools.contains(*tool))
@@ -88,7 +89,7 @@ fn abilities(tools: &BTreeSet<String>) -> String {
     }
 }
 
-fn more() -> String {
+pub(super) fn more() -> String {
     "For anything else give Callboard a language model: start Ollama (its address goes into OLLAMA_HOST) or set \
      OPENAI_API_KEY, and restart."
         .to_owned()

@@ -6,8 +6,10 @@
 
 mod answer;
 mod arithmetic;
+mod cited;
 mod currency;
 mod direct;
+mod documents;
 mod echo;
 mod effect;
 mod expression;
@@ -73,7 +75,7 @@ impl BuiltinPlanner {
         let tools = self.tools.iter().filter(|tool| agent.may_use(tool)).cloned().collect();
         let draft = steps::draft(read::read(message), &tools, down);
         let guidance = guidance::write(&draft, &tools).map(Arc::from);
-        let understood = draft.rest.is_empty() && draft.hints.is_empty();
+        let understood = draft.rest.is_empty() && draft.hints.is_empty() && !draft.guessed;
         Thought { proposal: Proposal { steps: draft.steps, then: Then::Answer, guidance }, understood }
     }
 

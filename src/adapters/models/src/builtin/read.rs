@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::arithmetic::{self, Expression};
 use super::currency::{self, Amount, Conversion};
+use super::documents;
 use super::echo::{self, Echo};
 use super::effect::{self, Effect};
 use super::small_talk::{self, SmallTalk};
@@ -30,6 +31,10 @@ pub(super) enum Intent {
     Math(Expression),
     Echo(Echo),
     Effect(Effect),
+    /// To be looked up in the documents, because that was said…
+    LookUp(String),
+    /// …or because something is asked that nothing else understands.
+    Question(String),
 }
 
 /// An intent in its place.
@@ -55,11 +60,17 @@ struct Reader<'a> {
     cuts: Vec<Cut>,
 }
 
+/// Parts that nothing has understood yet.
+struct Left {
+    at: Range<usize>,
+    then: bool,
+}
+
 /// Reads `message`.
 pub(super) fn read(message: &str) -> Reading<'_> {
     let reader = Reader { message, cuts: split::cuts(message) };
     let mut reading = Reading::default();
-    let mut left: Option<Range<usize>> = None;
+    let mut left: Option<Left> = None;
     let (mut part, mut said_until) = (0, 0);
     while part < reader.parts() {
         let start = reader.part(part).start;
@@ -71,32 +82,53 @@ pub(super) fn read(message: &str) -> Reading<'_> {
             reading.beyond = Some(message[start..].trim());
             break;
         }
-        let last = reading.clauses.last().map(|clause| &clause.intent);
+        let then = says_then(&message[said_until..start]) || begins_with_then(&message[start..]);
+        let last = reading.last_understood();
         let found = reader
             .echo(part, last)
             .or_else(|| reader.effect(part, last))
+            .or_else(|| reader.look_up(part, last))
             .or_else(|| reader.longest(part, last));
         match found {
             Some((intent, next)) => {
-                reading.rest.extend(left.take().map(|range| &message[range]));
-                let then = says_then(&message[said_until..start]) || begins_with_then(&message[start..]);
+                reading.leave(message, left.take());
                 reading.clauses.push(Clause { intent, then });
                 part = next;
                 said_until = reader.part(next - 1).end;
             }
             None => {
-                let start = left.map_or(start, |left| left.start);
-                left = Some(start..reader.part(part).end);
+                let end = reader.end_of_sentence(part);
+                left = Some(match left {
+                    Some(left) => Left { at: left.at.start..end, then: left.then },
+                    None => Left { at: start..end, then },
+                });
+                said_until = reader.part(part).end;
                 part += 1;
             }
         }
     }
-    reading.rest.extend(left.map(|range| &message[range]));
-    for rest in &mut reading.rest {
-        *rest = bare(rest);
-    }
+    reading.leave(message, left);
     reading.rest.retain(|rest| !rest.is_empty());
     reading
+}
+
+impl<'a> Reading<'a> {
+    /// The last clause that was understood, which the next may go on from.
+    fn last_understood(&self) -> Option<&Intent> {
+        let understood = |intent: &&Intent| !matches!(intent, Intent::LookUp(_) | Intent::Question(_));
+        self.clauses.iter().map(|clause| &clause.intent).rev().find(understood)
+    }
+
+    /// What nothing understood: a question for the documents, or the rest.
+    fn leave(&mut self, message: &'a str, left: Option<Left>) {
+        let Some(Left { at, then }) = left else { return };
+        let text = &message[at];
+        if documents::asks(text) {
+            self.clauses.push(Clause { intent: Intent::Question(text.to_owned()), then });
+        } else {
+            self.rest.push(bare(text));
+        }
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -107,6 +139,12 @@ impl<'a> Reader<'a> {
     fn part(&self, part: usize) -> Range<usize> {
         let start = part.checked_sub(1).map_or(0, |cut| self.cuts[cut].at.end);
         start..self.cuts.get(part).map_or(self.message.len(), |cut| cut.at.start)
+    }
+
+    /// Where a part ends, with the mark that ends its sentence.
+    fn end_of_sentence(&self, part: usize) -> usize {
+        let mark = self.cuts.get(part).filter(|cut| cut.kind == Kind::Sentence);
+        mark.map_or(self.part(part).end, |cut| cut.at.end)
     }
 
     /// Empty, or only politeness.
@@ -165,13 +203,36 @@ impl<'a> Reader<'a> {
                 || echo::verb(rest).is_some()
                 || self.is_behind_quote(verb.rest, cut)
                 || self.is_end_of_line(cut, last)
-                || (self.is_then(cut) && asked())
+                || (self.is_then(cut) && (asked() || documents::verb(rest).is_some()))
                 || (effect::is_complete(verb, body(self.cuts[cut].at.start)) && asked())
         };
         let at = self.first_cut(part, body_at, ends);
         let (until, next) =
             at.map_or((self.message.len(), self.parts()), |cut| (self.cuts[cut].at.start, cut + 1));
         effect::read(verb, body(until)).map(|effect| (Intent::Effect(effect), next))
+    }
+
+    /// `look up …` takes its sentence, up to `then` and up to what something is done with. What is understood without it
+    /// is not for the documents: `look up the weather in Rome`.
+    fn look_up(&self, part: usize, last: Option<&Intent>) -> Option<(Intent, usize)> {
+        let verb_rest = documents::verb(&self.message[self.part(part).start..])?;
+        let body_at = self.message.len() - verb_rest.len();
+        let ends = |cut: usize| {
+            let rest = &self.message[self.part(cut + 1).start..];
+            let verb = || {
+                effect::verb(rest).is_some() || echo::verb(rest).is_some() || documents::verb(rest).is_some()
+            };
+            self.cuts[cut].kind != Kind::Soft || self.is_then(cut) || verb()
+        };
+        let (until, next) = match self.first_cut(part, body_at, ends) {
+            Some(cut) => (self.cuts[cut].at.start, cut + 1),
+            None => (self.message.len(), self.parts()),
+        };
+        let body = bare(&self.message[body_at..until]);
+        let intent = Some(body)
+            .filter(|body| body.len() <= MAX_CLAUSE_BYTES)
+            .and_then(|body| clause_intent(body, last));
+        Some((intent.unwrap_or_else(|| Intent::LookUp(body.to_owned())), next))
     }
 
     /// The first cut from `part` on, behind `body_at`, at which a text `ends`.

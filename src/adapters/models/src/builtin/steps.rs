@@ -11,11 +11,14 @@ use callboard_ports::model::ToolDown;
 use serde_json::{Value, json};
 
 use super::arithmetic::Expression;
+use super::cited;
 use super::currency::{Amount, Conversion};
+use super::documents;
 use super::effect::Effect;
 use super::expression::PREVIOUS;
 use super::read::{Clause, Intent, Reading};
 use super::small_talk::SmallTalk;
+use super::words::bare;
 
 /// A text must fit a result, escapes and all (256 KiB), and a plan's arguments (256 KiB) with its neighbours.
 const MAX_TEXT_BYTES: usize = 200 * 1024;
@@ -29,6 +32,8 @@ pub(super) struct Draft {
     pub rest: Vec<String>,
     /// What was understood but needs a word of explanation.
     pub hints: Vec<String>,
+    /// Something is looked up because nothing else understood it.
+    pub guessed: bool,
 }
 
 /// The step whose result the next one may go on from.
@@ -111,6 +116,14 @@ impl Drafting<'_> {
             Intent::Conversion(conversion) => self.exchange(conversion),
             Intent::Math(expression) => self.math(expression),
             Intent::Effect(effect) => self.effect(effect),
+            Intent::LookUp(query) => {
+                if self.tools.contains(cited::TOOL) {
+                    self.look_up(&query);
+                } else {
+                    self.draft.rest.push(shortened(&query));
+                }
+            }
+            Intent::Question(text) => self.question(&text),
             Intent::Echo(echo) => {
                 self.previous = None;
                 let shown = format!("echo {}", shortened(&echo.text));
@@ -119,6 +132,29 @@ impl Drafting<'_> {
                     arguments["delay_ms"] = delay_ms.into();
                 }
                 self.text("echo", arguments, &shown);
+            }
+        }
+    }
+
+    fn look_up(&mut self, query: &str) {
+        let arguments = json!({"query": escaped(&documents::query(query))});
+        self.step(cited::TOOL, arguments, query);
+    }
+
+    /// What nobody else understood is for the documents, if there are any.
+    fn question(&mut self, text: &str) {
+        if !self.tools.contains(cited::TOOL) {
+            self.draft.rest.push(shortened(bare(text)));
+            return;
+        }
+        self.draft.guessed = true;
+        let mut left = documents::MAX_LOOKUPS;
+        for (part, asked) in documents::parts(text) {
+            if asked && left > 0 {
+                left -= 1;
+                self.look_up(part);
+            } else {
+                self.draft.rest.push(shortened(part));
             }
         }
     }

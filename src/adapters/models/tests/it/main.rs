@@ -3,6 +3,7 @@
 
 mod agents;
 mod builtin_answers;
+mod builtin_documents;
 mod builtin_effects;
 mod builtin_laws;
 mod builtin_plans;
