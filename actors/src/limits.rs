@@ -116,6 +116,11 @@ pub const ARBITER_WEDGED_AFTER: Duration = Duration::from_secs(4);
 /// So many wedged arbiters end the process: each leaves a thread behind that nobody can end, and what wedged two of them
 /// will wedge the next.
 pub const ARBITERS_WEDGED: u32 = 2;
+/// Commands pause at so many times the open turns that a node may have. Whoever asks over HTTP is refused at once that many,
+/// so that what ends turns (cancel, settle, approve) still gets through; this is for those who write to the topic themselves.
+pub const OPEN_TURNS_PAUSE: usize = 2;
+/// A partition whose commands wait for turns to end looks this often whether enough have: a few times a turn's length.
+pub const HELD_RETRY: Duration = Duration::from_millis(100);
 /// Paths that an unknown path is answered with.
 pub const NEAR_PATHS: usize = 5;
 /// Whoever finds an actor being restarted asks again after this: less than the shortest back-off.

@@ -6,6 +6,7 @@
 mod notes;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
 use callboard_domain::planted::{self, Defect};
@@ -37,6 +38,8 @@ struct Inner<T> {
     /// Done since the last commit.
     unsaid: usize,
     paused: bool,
+    /// Somebody looks now and then whether it may go on.
+    watched: bool,
     revoked: bool,
 }
 
@@ -48,6 +51,7 @@ pub struct Window<T> {
     control: Arc<dyn InboxControl>,
     notes: bool,
     counted: Option<(Arc<Metrics>, &'static str)>,
+    most_turns: Option<(Arc<Metrics>, usize)>,
     inner: Mutex<Inner<T>>,
 }
 
@@ -67,9 +71,11 @@ impl<T: Clone> Window<T> {
             done: Done::default(),
             unsaid: 0,
             paused: false,
+            watched: false,
             revoked: false,
         };
-        Self { topic, partition, bounds, control, notes: false, counted: None, inner: Mutex::new(inner) }
+        let (notes, counted, most_turns) = (false, None, None);
+        Self { topic, partition, bounds, control, notes, counted, most_turns, inner: Mutex::new(inner) }
     }
 
     /// Keeps notes of what is done out of order, beginning with those of whoever committed last.
@@ -86,6 +92,20 @@ impl<T: Clone> Window<T> {
     pub fn counted(mut self, metrics: Arc<Metrics>, what: &'static str) -> Self {
         self.counted = Some((metrics, what));
         self
+    }
+
+    /// Pauses too while the node has so many turns open. Nothing tells the window when those have ended:
+    /// [`Self::wants_watch`].
+    pub fn held_at(mut self, metrics: Arc<Metrics>, most_turns: usize) -> Self {
+        self.most_turns = Some((metrics, most_turns));
+        self
+    }
+
+    /// Whether the node has as many turns open as may be before commands pause.
+    fn too_many_turns(&self) -> bool {
+        self.most_turns.as_ref().is_some_and(|(metrics, most)| {
+            usize::try_from(metrics.turns_live.load(Relaxed)).is_ok_and(|live| live >= *most)
+        })
     }
 
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner<T>> {
@@ -109,7 +129,9 @@ impl<T: Clone> Window<T> {
         if planted::is(Defect::CommitTooEarly) {
             self.commit(&mut inner, offset + 1);
         }
-        let full = inner.open.len() >= self.bounds.entries || inner.bytes >= self.bounds.bytes;
+        let full = inner.open.len() >= self.bounds.entries
+            || inner.bytes >= self.bounds.bytes
+            || self.too_many_turns();
         if full && !inner.paused && !inner.revoked && !planted::is(Defect::NeverPause) {
             inner.paused = true;
             self.control.pause(self.partition);
@@ -131,11 +153,31 @@ impl<T: Clone> Window<T> {
         }
         inner.unsaid += 1;
         self.say(&mut inner);
+        self.resume_if_relaxed(&mut inner);
+    }
+
+    fn resume_if_relaxed(&self, inner: &mut Inner<T>) {
         let relaxed = inner.open.len() <= self.bounds.entries / 2 && inner.bytes <= self.bounds.bytes / 2;
-        if relaxed && inner.paused && !inner.revoked {
+        if relaxed && inner.paused && !inner.revoked && !self.too_many_turns() {
             inner.paused = false;
             self.control.resume(self.partition);
         }
+    }
+
+    /// Whether somebody should call [`Self::relax`] until it is over: true once for each pause that open turns may prolong.
+    pub fn wants_watch(&self) -> bool {
+        let mut inner = self.inner();
+        let wants = self.most_turns.is_some() && inner.paused && !inner.revoked && !inner.watched;
+        inner.watched |= wants;
+        wants
+    }
+
+    /// Resumes if nothing is too much any more. False when there is nothing left to watch.
+    pub fn relax(&self) -> bool {
+        let mut inner = self.inner();
+        self.resume_if_relaxed(&mut inner);
+        inner.watched = inner.paused && !inner.revoked;
+        inner.watched
     }
 
     /// Commits what there is to say: a lower mark that moved at once, notes alone now and then.
@@ -218,6 +260,7 @@ impl<T: Clone + Send> Progress for Window<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
     use std::sync::{Arc, Mutex};
 
     use callboard_ports::inbox::{Committed, InboxControl};
@@ -226,6 +269,7 @@ mod tests {
     use futures_util::future::BoxFuture;
 
     use super::{Window, WindowBounds};
+    use crate::observe::Metrics;
 
     #[derive(Default)]
     struct Spy(Mutex<Vec<String>>);
@@ -265,6 +309,31 @@ mod tests {
         window.take(10, (), 1);
         window.done(10);
         assert_eq!(*spy.0.lock().unwrap(), ["pause", "resume", "commit 10"]);
+    }
+
+    #[test]
+    fn open_turns_of_the_node_pause_it_until_enough_have_ended() {
+        let (spy, metrics) = (Arc::new(Spy::default()), Arc::new(Metrics::default()));
+        let bounds = WindowBounds { entries: 100, bytes: 1_000 };
+        let window = Window::new(Topic::UserCommands, 0, 0, bounds, spy.clone())
+            .counted(metrics.clone(), "commands_paused")
+            .held_at(metrics.clone(), 10);
+        let said = || -> Vec<String> {
+            spy.0.lock().unwrap().iter().filter(|said| !said.starts_with("commit")).cloned().collect()
+        };
+        metrics.turns_live.store(9, Relaxed);
+        window.take(0, (), 1);
+        assert!(!window.wants_watch());
+        metrics.turns_live.store(10, Relaxed);
+        window.take(1, (), 1);
+        assert!(window.wants_watch() && !window.wants_watch(), "one watches");
+        window.done(0);
+        window.done(1);
+        assert!(window.relax(), "nothing in hand, and too many open");
+        assert_eq!(said(), ["pause"]);
+        metrics.turns_live.store(9, Relaxed);
+        assert!(!window.relax() && !window.wants_watch());
+        assert_eq!(said(), ["pause", "resume"]);
     }
 
     #[test]

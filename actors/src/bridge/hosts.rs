@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use actix::{Addr, Handler, Message};
 use callboard_domain::planted::{self, Defect};
+use callboard_ports::clock::Clock;
 use callboard_ports::inbox::Committed;
 use callboard_ports::log::Batch;
 use callboard_ports::record::Topic;
@@ -16,8 +17,8 @@ use tokio::sync::oneshot;
 use super::{Bridge, Owned};
 use crate::directory::RUNNING;
 use crate::gauges::HOST_GROUP;
-use crate::host::{Host, HostContext, HostFeed, HostMemory, Retire, TakeCommands};
-use crate::limits::{HOST_MAILBOX, RESTART_RETRY};
+use crate::host::{Host, HostContext, HostFeed, HostMemory, Retire, TakeCommands, Taken};
+use crate::limits::{HELD_RETRY, HOST_MAILBOX, OPEN_TURNS_PAUSE, RESTART_RETRY};
 use crate::planner_pool::PlannerPool;
 use crate::supervise::{Ended, RestartChild, local};
 use crate::window::{Window, WindowBounds};
@@ -27,6 +28,8 @@ use crate::window::{Window, WindowBounds};
 #[rtype(result = "()")]
 pub(super) struct Retired {
     partition: u32,
+    /// Those of the assignment that it was for.
+    orders: Arc<Window<Taken>>,
     ack: Option<oneshot::Sender<()>>,
 }
 
@@ -54,7 +57,16 @@ impl Bridge {
         let bounds =
             WindowBounds { entries: limits.commands_in_flight, bytes: limits.command_bytes_in_flight };
         let from = committed.map_or(0, |position| position.next_offset);
-        let orders = Arc::new(Window::new(Topic::UserCommands, partition, from, bounds, self.inbox.clone()));
+        let (metrics, most_turns) =
+            (&self.shared.metrics, limits.open_turns.saturating_mul(OPEN_TURNS_PAUSE));
+        let window = Window::new(Topic::UserCommands, partition, from, bounds, self.inbox.clone())
+            .counted(metrics.clone(), "commands_paused")
+            .held_at(metrics.clone(), most_turns);
+        let orders = Arc::new(window);
+        if self.partitions.contains_key(&partition) {
+            // Given up, still being written down, and ours anew: that host has lost it.
+            self.disown(partition);
+        }
         if let Some(tenure) = &self.shared.tenure {
             tenure.covers(&orders);
         }
@@ -93,7 +105,7 @@ impl Bridge {
         };
         owned.orders.revoke();
         let (done, retired) = oneshot::channel();
-        let (host, bridge) = (owned.host.borrow().clone(), self.addr.clone());
+        let (host, bridge, orders) = (owned.host.borrow().clone(), self.addr.clone(), owned.orders.clone());
         Box::pin(async move {
             if let Some(host) = host
                 && host.send(Retire(done)).await.is_ok()
@@ -101,7 +113,7 @@ impl Bridge {
                 // A host that dies instead of answering has nothing that the log does not have.
                 let _ = retired.await;
             }
-            let _ = bridge.send(Retired { partition, ack }).await;
+            let _ = bridge.send(Retired { partition, orders, ack }).await;
         })
     }
 
@@ -128,6 +140,7 @@ impl Bridge {
                 if let Some(host) = host
                     && host.send(TakeCommands(batch.clone())).await.is_ok()
                 {
+                    watch(&orders, clock);
                     return;
                 }
                 clock.sleep(RESTART_RETRY).await;
@@ -140,7 +153,10 @@ impl Handler<Retired> for Bridge {
     type Result = ();
 
     fn handle(&mut self, message: Retired, _: &mut Self::Context) {
-        self.disown(message.partition);
+        let current = self.partitions.get(&message.partition);
+        if current.is_some_and(|owned| Arc::ptr_eq(&owned.orders, &message.orders)) {
+            self.disown(message.partition);
+        }
         if let Some(ack) = message.ack {
             let _ = ack.send(());
         }
@@ -186,6 +202,23 @@ impl Handler<Recovered> for Bridge {
             self.shared.metrics.recovered("partition_host", took_ms as f64 / 1_000.0);
         }
     }
+}
+
+/// Lets commands go on when enough turns have ended.
+fn watch(orders: &Arc<Window<Taken>>, clock: Arc<dyn Clock>) {
+    if !orders.wants_watch() {
+        return;
+    }
+    // Whoever lets go of the window ends this too.
+    let orders = Arc::downgrade(orders);
+    actix::spawn(async move {
+        loop {
+            clock.sleep(HELD_RETRY).await;
+            if !orders.upgrade().is_some_and(|orders| orders.relax()) {
+                return;
+            }
+        }
+    });
 }
 
 fn partition_of(name: &str) -> Option<u32> {

@@ -141,7 +141,12 @@ impl Handler<FromInbox> for Bridge {
         match message.0 {
             InboxEvent::Assigned { partition, committed } => self.own(partition, committed),
             InboxEvent::Batch(batch) => return self.take(batch),
-            InboxEvent::Revoked { partition, ack } => return self.retire(partition, Some(ack)),
+            InboxEvent::Revoked { partition, ack } => {
+                // Beside the lane: other partitions do not wait until this one is written down.
+                let retiring = actix::spawn(self.retire(partition, Some(ack)));
+                self.tasks.retain(|task| !task.is_finished());
+                self.tasks.push(retiring.abort_handle());
+            }
             InboxEvent::Lost { partition } => self.disown(partition),
             InboxEvent::Gap { partition, from, to } => {
                 tracing::error!(

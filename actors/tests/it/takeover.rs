@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use callboard_actors::Node;
+use callboard_actors::{Limits, Node};
+use callboard_ports::fakes::Gate;
 
 use crate::check::metric;
-use crate::world::{World, pass, story, until};
+use crate::world::{Cast, World, pass, story, until};
 
 const CONVERSATIONS: usize = 24;
 
@@ -57,6 +58,29 @@ fn partitions_move_to_a_second_process_and_back_with_turns_in_flight() {
         for i in 0..CONVERSATIONS {
             world.equals_replay(&second, &format!("c{i}")).await;
         }
+    });
+}
+
+#[test]
+fn a_partition_that_takes_long_to_be_written_down_holds_no_other_back() {
+    story(|| async {
+        let limits = Limits { flush_every: Duration::from_secs(3_600), ..Limits::default() };
+        let world = World::with(Cast { limits, ..Cast::default() });
+        let first = world.start();
+        ask_everybody(&world, "k1", "one").await;
+        until("all turns are answered", || answers(&world) >= CONVERSATIONS).await;
+        let store = Gate::closed();
+        world.snapshots.hold_flushes_at(&store);
+        let second = world.start_named("second", World::roles());
+        until("it gives up its share", || owned(&first) == 2.0).await;
+        ask_everybody(&world, "k2", "two").await;
+        // Half of them are where they were, and need nothing of those that leave.
+        pass(2).await;
+        assert!(answers(&world) >= CONVERSATIONS + CONVERSATIONS / 4, "{}", answers(&world));
+        store.open();
+        until("all turns are answered", || answers(&world) >= 2 * CONVERSATIONS).await;
+        assert_eq!((owned(&first), owned(&second)), (2.0, 2.0));
+        audit_everybody(&world, 2);
     });
 }
 

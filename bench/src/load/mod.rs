@@ -195,6 +195,11 @@ impl Load {
         };
         let status = answer.status();
         self.book.tally(&format!("answer {}", status.as_u16()));
+        if status == StatusCode::REQUEST_TIMEOUT {
+            // Said of the connection, which was idle for too long, and crossing a request that may be repeated (RFC 9110,
+            // 15.5.9): no answer to it.
+            return self.broken().await;
+        }
         match answer.text().await {
             Ok(text) => Some((status, serde_json::from_str(&text).unwrap_or(Value::String(text)))),
             Err(_) => self.broken().await,

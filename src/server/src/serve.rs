@@ -336,7 +336,11 @@ fn http(
             .wrap(middleware::from_fn(guard))
             .configure(|config| routes(config, conversations))
     };
+    /// How long a connection may be open before its first request is whole. Clients open some ahead of their need and keep
+    /// them for a minute; one that is answered 408 meanwhile looks to them like an answer to the request that they just send.
+    const FIRST_REQUEST: Duration = Duration::from_secs(120);
     let server = HttpServer::new(app)
+        .client_request_timeout(FIRST_REQUEST)
         .workers(workers)
         // Signals are this module's business: the node ends before its face.
         .disable_signals()

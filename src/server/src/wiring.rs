@@ -271,6 +271,7 @@ pub fn limits(config: &Config) -> Limits {
         synthesis_workers: number(set.synthesis_workers, usual.synthesis_workers),
         planner_calls: number(set.planner_calls, usual.planner_calls),
         live_conversations: number(set.live_conversations, usual.live_conversations),
+        open_turns: number(set.open_turns, usual.open_turns),
         waiters_per_conversation: number(set.waiters_per_conversation, usual.waiters_per_conversation),
         passivate_after: time(set.passivate_after_ms, usual.passivate_after),
         flush_every: time(set.flush_every_ms, usual.flush_every),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use callboard_domain::id::ConversationId;
 use futures_util::future::{BoxFuture, ready};
 
+use super::Gate;
 use crate::snapshot::{Checkpoint, Flush, Open, SnapshotError, SnapshotStore, Stored, coalesce};
 
 #[derive(Default)]
@@ -31,12 +32,18 @@ struct Content {
 #[derive(Clone, Default)]
 pub struct MemorySnapshots {
     content: Arc<Mutex<Content>>,
+    gate: Arc<Mutex<Option<Gate>>>,
 }
 
 impl MemorySnapshots {
     /// While `Some`, every call but `close` fails with this error.
     pub fn interrupt(&self, error: Option<SnapshotError>) {
         self.content.lock().unwrap_or_else(PoisonError::into_inner).failing = error;
+    }
+
+    /// Flushes wait at `gate` from here on.
+    pub fn hold_flushes_at(&self, gate: &Gate) {
+        *self.gate.lock().unwrap_or_else(PoisonError::into_inner) = Some(gate.clone());
     }
 
     fn with<T: Send + 'static>(
@@ -67,18 +74,25 @@ impl SnapshotStore for MemorySnapshots {
     }
 
     fn flush(&self, flush: Flush) -> BoxFuture<'_, Result<(), SnapshotError>> {
-        self.with(|all| {
-            let partition = all.entry(flush.partition).or_default();
-            for dirty in flush.dirty {
-                let kept = partition.conversations.entry(dirty.conversation).or_default();
-                kept.stored.snapshot = Some(dirty.snapshot);
-                kept.open = dirty.open;
-                let added = dirty.offsets.into_iter().map(|offset| offset..offset + 1);
-                let mut all: Vec<Range<u64>> = kept.stored.offsets.drain(..).chain(added).collect();
-                all.sort_by_key(|range| range.start);
-                kept.stored.offsets = coalesce(all, 0);
+        let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Box::pin(async move {
+            if let Some(gate) = gate {
+                gate.pass().await;
             }
-            partition.checkpoint = Some(flush.checkpoint);
+            self.with(|all| {
+                let partition = all.entry(flush.partition).or_default();
+                for dirty in flush.dirty {
+                    let kept = partition.conversations.entry(dirty.conversation).or_default();
+                    kept.stored.snapshot = Some(dirty.snapshot);
+                    kept.open = dirty.open;
+                    let added = dirty.offsets.into_iter().map(|offset| offset..offset + 1);
+                    let mut all: Vec<Range<u64>> = kept.stored.offsets.drain(..).chain(added).collect();
+                    all.sort_by_key(|range| range.start);
+                    kept.stored.offsets = coalesce(all, 0);
+                }
+                partition.checkpoint = Some(flush.checkpoint);
+            })
+            .await
         })
     }
 

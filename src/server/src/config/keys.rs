@@ -127,6 +127,7 @@ pub const KEYS: &[Key] = &[
     key("limits.synthesis_workers", Kind::Number),
     key("limits.planner_calls", Kind::Number),
     key("limits.live_conversations", Kind::Number),
+    key("limits.open_turns", Kind::Number),
     key("limits.waiters_per_conversation", Kind::Number),
     key("limits.passivate_after_ms", Kind::Number),
     key("limits.flush_every_ms", Kind::Number),

@@ -255,6 +255,9 @@ pub struct LimitSettings {
     pub planner_calls: Option<NonZero<usize>>,
     /// Live conversations of one partition.
     pub live_conversations: Option<NonZero<usize>>,
+    /// Turns open in memory on this node; new questions beyond it are answered with 429, and at twice as many `user-commands`
+    /// pause.
+    pub open_turns: Option<NonZero<usize>>,
     /// HTTP requests that may wait for one conversation.
     pub waiters_per_conversation: Option<NonZero<usize>>,
     /// Idle time after which a conversation is passivated.

@@ -24,6 +24,7 @@ pub fn chosen(config: &Config) -> Vec<(String, Value)> {
         "limits.synthesis_workers": limits.synthesis_workers,
         "limits.planner_calls": limits.planner_calls,
         "limits.live_conversations": limits.live_conversations,
+        "limits.open_turns": limits.open_turns,
         "limits.waiters_per_conversation": limits.waiters_per_conversation,
         "limits.passivate_after_ms": ms(limits.passivate_after),
         "limits.flush_every_ms": ms(limits.flush_every),

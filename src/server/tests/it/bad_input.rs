@@ -1,5 +1,9 @@
 //! What bad input gets: a clear problem that names the field and the limit, or one line and an exit code.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::world::{Options, PATIENCE, Server, launch};
@@ -54,6 +58,21 @@ fn bodies_that_are_wrong_are_problems_that_say_what_would_be_right() {
     let (status, problem, _) =
         server.post("/admin/v1/actors/kill", &[], json!({ "path": "/", "how": "panic" }).to_string());
     assert_eq!(status, 403, "{problem}");
+}
+
+#[test]
+fn a_connection_opened_ahead_of_its_request_is_not_answered_before_it() {
+    // Chaos, seed 26 on one broker: clients that opened connections in reserve found a 408 on them.
+    let server = Server::start(Options::default());
+    let mut reserve = TcpStream::connect(server.url.trim_start_matches("http://")).unwrap();
+    reserve.set_read_timeout(Some(Duration::from_secs(8))).unwrap();
+    let mut said = [0; 64];
+    let early = reserve.read(&mut said);
+    assert!(early.is_err(), "{:?} {:?}", early, String::from_utf8_lossy(&said));
+    reserve.set_read_timeout(Some(PATIENCE)).unwrap();
+    reserve.write_all(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
+    let length = reserve.read(&mut said).unwrap();
+    assert!(said[..length].starts_with(b"HTTP/1.1 200 "), "{:?}", String::from_utf8_lossy(&said));
 }
 
 #[test]
