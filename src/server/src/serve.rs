@@ -201,6 +201,7 @@ fn place(listener: Option<&TcpListener>) -> Result<String, Failure> {
 /// The node's life: started, shown to HTTP, ended in order.
 async fn work(parts: wiring::Parts, roles: Roles, name: &str, api: &Api, stop: &mut Stop) -> Outcome {
     let (engine, arbiters) = (parts.engine.clone(), parts.arbiters.clone());
+    let models = parts.models.meters.clone();
     let (snapshots, in_hand, mcp) = (parts.snapshots.clone(), parts.in_hand.clone(), parts.mcp.clone());
     let tools = parts.tools.clone();
     let started = wiring::node(parts, roles, name);
@@ -213,6 +214,7 @@ async fn work(parts: wiring::Parts, roles: Roles, name: &str, api: &Api, stop: &
         clock: started.clock,
         entropy: started.entropy,
         tools,
+        models,
         unreachable: Box::new(move || watched.unreachable()),
         mcp,
     });

@@ -18,7 +18,8 @@ mod schema;
 mod secret;
 
 pub use agents::AgentError;
-pub use assembly::{BuildError, Built, Connected, build, connect};
+pub use assembly::{BuildError, Built, Connected, Meters, build, connect};
+pub use calls::meter::Reading;
 pub use config::ModelsConfig;
 pub use providers::ollama::{Detection, host_url};
 pub use secret::Secret;

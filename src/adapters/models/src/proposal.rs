@@ -3,6 +3,7 @@
 //!
 //! A plan comes from a model's reply only. JSON that a reply merely repeats from a result is the result's: data.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use callboard_domain::json::RawJson;
@@ -64,7 +65,8 @@ pub(crate) fn read(text: &str, results: &[StepReport]) -> Result<Proposal, Strin
                 .to_owned(),
         );
     }
-    let steps = written.steps.into_iter().map(step).collect::<Result<_, _>>()?;
+    let mut steps = written.steps.into_iter().map(step).collect::<Result<Vec<_>, _>>()?;
+    tell_apart(&mut steps);
     let guidance = written.guidance.filter(|text| !text.trim().is_empty()).map(Arc::from);
     Ok(Proposal { steps, then: written.then.unwrap_or_default(), guidance })
 }
@@ -92,6 +94,30 @@ fn repeats(part: &str, results: &[StepReport]) -> bool {
     let bare = |text: &str| text.chars().filter(|c| !c.is_whitespace() && *c != '\\').collect::<String>();
     let part = bare(part);
     results.iter().filter_map(StepReport::result).any(|result| bare(result.as_str()).contains(&part))
+}
+
+/// Gives steps of one id others, where nobody refers to that id: it is the writer's bookkeeping, and means nothing. Where
+/// somebody does, only the writer knows which is meant.
+fn tell_apart(steps: &mut [ProposedStep]) {
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    for i in 0..steps.len() {
+        if seen.insert(steps[i].id.clone()) {
+            continue;
+        }
+        let id = steps[i].id.clone();
+        let refers = |step: &ProposedStep| {
+            step.depends_on.contains(&id) || step.arguments.as_str().contains(&format!("${{{id}"))
+        };
+        if steps.iter().any(refers) {
+            continue;
+        }
+        let free =
+            (2..).map(|n| format!("{id}-{n}")).find(|other| !steps.iter().any(|step| step.id == *other));
+        if let Some(free) = free {
+            seen.insert(free.clone());
+            steps[i].id = free;
+        }
+    }
 }
 
 fn step(written: WrittenStep) -> Result<ProposedStep, String> {
@@ -150,6 +176,14 @@ mod tests {
             assert_eq!(proposal.steps[0].arguments.to_value()["text"], "x", "{written}");
             assert!(proposal.guidance.is_none());
         }
+    }
+
+    #[test]
+    fn steps_of_one_id_are_told_apart_where_nobody_refers_to_it() {
+        let written = r#"{"steps":[{"id":"1","tool":"a"},{"id":"1","tool":"b"},{"id":"1-2","tool":"c"},
+            {"id":"x","tool":"d"},{"id":"x","tool":"e"},{"id":"y","tool":"f","depends_on":["x"]}]}"#;
+        let ids: Vec<String> = read(written, &[]).unwrap().steps.into_iter().map(|step| step.id).collect();
+        assert_eq!(ids, ["1", "1-3", "1-2", "x", "x", "y"]);
     }
 
     #[test]

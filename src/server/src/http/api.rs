@@ -30,6 +30,8 @@ pub struct Running {
     /// Why the log cannot be reached now, if so.
     pub unreachable: Box<dyn Fn() -> Option<String> + Send + Sync>,
     pub mcp: Arc<Mcp>,
+    /// What the calls to models came to.
+    pub models: callboard_models::Meters,
 }
 
 /// Rules that come from the configuration.

@@ -18,6 +18,7 @@ use prometheus_client::registry::Registry;
 
 use super::api::Api;
 use super::dto::ReadyDto;
+use super::model_metrics;
 use super::problem::Problem;
 
 /// The process answers.
@@ -83,6 +84,9 @@ fn of_servers(servers: &[Status]) -> Vec<MetricLine> {
     responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 pub async fn metrics(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let mut lines = api.running().map(|running| running.node.metrics().snapshot()).unwrap_or_default();
+    if let Ok(running) = api.running() {
+        lines.extend(model_metrics::lines(&running.models.read()));
+    }
     for (digit, count) in api.answers.iter().enumerate().skip(1) {
         lines.push(MetricLine {
             name: "callboard_http_answers",
@@ -123,7 +127,8 @@ impl Collector for Lines {
             }
         }
         // What has not happened yet is described all the same, so that boards and alerts can be checked against it.
-        let silent = Metrics::described().into_iter().chain([REFUSALS, SERVER_UP, SERVER_STARTS]);
+        let own = [REFUSALS, SERVER_UP, SERVER_STARTS];
+        let silent = Metrics::described().into_iter().chain(own).chain(model_metrics::FAMILIES);
         for (name, help, kind) in silent.filter(|(name, ..)| !names.contains(name)) {
             encoder.encode_descriptor(name, help, None, metric_type(kind))?;
         }

@@ -15,6 +15,7 @@ mod events;
 mod guard;
 mod health;
 mod instant;
+mod model_metrics;
 mod open_turns;
 mod openai;
 mod openapi;

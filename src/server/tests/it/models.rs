@@ -88,6 +88,9 @@ fn a_turn_of_an_agent_says_who_planned_and_what_it_cost() {
         costs.len() == 2 && costs.iter().all(|cost| cost.as_u64().is_some_and(|cost| cost > 0)),
         "{events}"
     );
+    let (_, metrics) = server.try_get("/metrics").unwrap();
+    let answered = "callboard_model_calls_total{provider=\"openai\",outcome=\"answered\"} 2";
+    assert!(metrics.contains(answered) && server.metric("callboard_model_tokens") > 0.0, "{metrics}");
     // Broken off in the middle of the answer: the built-in synthesizer goes on, and the record says so.
     stub.misbehave(Misbehaviour::Unstreamed);
     stub.misbehave(Misbehaviour::Cut);

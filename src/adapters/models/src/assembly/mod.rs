@@ -19,9 +19,10 @@ pub use self::examine::Examined;
 
 use self::found::Found;
 use crate::agents::{AgentError, Agents};
+use crate::calls::meter::Reading;
 use crate::config::{ModelsConfig, ProviderName};
 use crate::providers::ollama::Detection;
-use crate::router::{CompleterRouter, PlannerRouter, Shared, SynthesizerRouter};
+use crate::router::{CompleterRouter, PlannerRouter, Provider, Shared, SynthesizerRouter};
 
 /// Bytes that history counts as a token: more than a token of English, less than two of any language.
 const BYTES_PER_TOKEN: usize = 4;
@@ -49,6 +50,23 @@ pub struct Built {
     pub banner: String,
     /// What the Ollama that was asked has; `None` when none was, or none answered.
     pub ollama: Option<Detection>,
+    pub meters: Meters,
+}
+
+/// What the calls to each provider came to so far.
+#[derive(Clone)]
+pub struct Meters(Arc<[Provider]>);
+
+impl Meters {
+    /// A reading for each provider that is a model.
+    #[must_use]
+    pub fn read(&self) -> Vec<Reading> {
+        let models = self.0.iter().filter_map(|provider| match provider {
+            Provider::Model(line) => Some(line.reading()),
+            Provider::Builtin => None,
+        });
+        models.collect()
+    }
 }
 
 impl std::fmt::Debug for Built {
@@ -79,6 +97,7 @@ impl Connected {
         let banner = self.found.banner(&self.config.models.ollama.model, &agents);
         Ok(Built {
             planner: Arc::new(PlannerRouter::new(self.shared.clone(), agents.clone(), registry)),
+            meters: Meters(self.shared.providers.clone()),
             synthesizer: Arc::new(SynthesizerRouter::new(self.shared, agents)),
             banner,
             ollama: self.found.detection,

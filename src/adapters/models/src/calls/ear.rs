@@ -92,9 +92,9 @@ impl Ear {
         !self.cut
     }
 
-    /// A text that its writer could not finish says so.
+    /// A text that its writer could not finish says so; where there is none, there is nothing to say.
     pub fn unfinished(&mut self) {
-        if !self.cut {
+        if !self.cut && !self.text.is_empty() {
             self.cut = true;
             self.say(CUT);
         }
@@ -230,6 +230,12 @@ mod tests {
             assert!(cut && text.ends_with(CUT) && text.len() <= 1_000 && text.len() > 990, "{}", text.len());
         }
         assert_eq!(heard(&format!("a{}", " ".repeat(3_000)), 100, 1_000), ("a".to_owned(), true));
+        for (said, kept) in [("It is", "It is\n… (cut: the answer is too long)"), ("<think>hm", "")] {
+            let mut ear = Ear::new(1_000, None);
+            assert!(ear.hear(said));
+            ear.unfinished();
+            assert_eq!(ear.finish().0, kept);
+        }
         let mut ear = Ear::new(100, None);
         let thought = "hm ".repeat(1_000);
         assert!(ear.hear("<think>") && (0..1_000).any(|_| !ear.hear(&thought)));

@@ -70,6 +70,11 @@ impl Guard {
         Ok(Pass { provider: self.provider, state: self.state.clone(), trial, told: false, _permit: permit })
     }
 
+    /// Whether its breaker is open now.
+    pub fn is_open(&self) -> bool {
+        self.shut().is_err()
+    }
+
     fn shut(&self) -> Result<(), ModelError> {
         match lock(&self.state).breaker.shut_for(Instant::now().into_std()) {
             None => Ok(()),

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::ear::{Ear, Watched};
 use super::guard::Guard;
+use super::meter::{Meter, Reading};
 use super::pace::Pace;
 use crate::prompt::Prompt;
 use crate::providers::{ChatModel, http};
@@ -56,11 +57,12 @@ pub(crate) struct Line {
 struct Inner {
     provider: Arc<dyn ChatModel>,
     guard: Guard,
+    meter: Meter,
 }
 
 impl Line {
     pub fn new(provider: Arc<dyn ChatModel>, guard: Guard, runtime: Handle) -> Self {
-        Self { inner: Arc::new(Inner { provider, guard }), runtime }
+        Self { inner: Arc::new(Inner { provider, guard, meter: Meter::default() }), runtime }
     }
 
     pub fn provider(&self) -> &'static str {
@@ -77,13 +79,20 @@ impl Line {
         let inner = self.inner.clone();
         let called = http::run(&self.runtime, self.provider(), async move { inner.call(asking).await }).await;
         let latency_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        match called.and_then(|called| called) {
+        let called = match called.and_then(|called| called) {
             Ok(completion) => Ok(Completion { latency_ms, ..completion }),
             Err(error) => {
                 let model = model.or_else(|| self.inner.provider.model());
                 Err(Silence { error, model, latency_ms })
             }
-        }
+        };
+        self.inner.meter.count(&called);
+        called
+    }
+
+    /// What its calls came to so far.
+    pub fn reading(&self) -> Reading {
+        self.inner.meter.read(self.provider(), self.inner.guard.is_open())
     }
 }
 

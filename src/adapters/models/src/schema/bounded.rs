@@ -5,9 +5,9 @@
 use serde_json::{Map, Value, json};
 
 /// Of a free string, in characters. Grammars grow with it; llama.cpp refuses repetitions beyond 2,000.
-const MAX_TEXT: u64 = 400;
+const MAX_TEXT: u64 = 300;
 /// Of a free array.
-const MAX_ITEMS: u64 = 16;
+const MAX_ITEMS: u64 = 8;
 /// Deeper schemas are let go: any text may stand there.
 const MAX_DEPTH: usize = 6;
 /// Alternatives of one place; more are a catalogue.
@@ -138,14 +138,14 @@ mod tests {
         let reference = json!({"type": "string", "pattern": REFERENCE});
         let fields = &bounded["properties"];
         assert_eq!(fields["place"], json!({"type": "string", "minLength": 1, "maxLength": 200}));
-        assert_eq!(fields["text"], json!({"type": "string", "maxLength": 400}));
+        assert_eq!(fields["text"], json!({"type": "string", "maxLength": 300}));
         assert_eq!(fields["amount"]["anyOf"], json!([{"type": "number"}, reference]));
         assert_eq!(
             fields["delay_ms"]["anyOf"][0],
             json!({"type": "integer", "minimum": 0, "maximum": 60000})
         );
         assert_eq!(fields["units"]["anyOf"], json!([{"enum": ["metric", "imperial"]}, reference]));
-        assert_eq!(fields["days"]["anyOf"][0]["maxItems"], 16);
+        assert_eq!(fields["days"]["anyOf"][0]["maxItems"], 8);
         assert!(fields["body"]["anyOf"].is_array() && bounded.get("not").is_none());
         assert_eq!(
             (&bounded["required"], &bounded["additionalProperties"]),
@@ -159,7 +159,7 @@ mod tests {
             schema(&json!({"type": "object", "additionalProperties": false}))["properties"],
             json!({})
         );
-        assert_eq!(schema(&json!({}))["additionalProperties"]["maxLength"], 400);
+        assert_eq!(schema(&json!({}))["additionalProperties"]["maxLength"], 300);
         let mut deep = json!({"type": "string"});
         for _ in 0..40 {
             deep = json!({"type": "object", "properties": {"in": deep}});

@@ -1,7 +1,8 @@
 //! The JSON Schema that a model's plan is held to, made of the tools that its agent may use.
 //!
 //! Two forms: [`full`] has every tool's own arguments and bounds every string and array (a small model fills unbounded
-//! ones without end); [`strict`] keeps to what OpenAI's strict mode allows, where no object is free and a step's
+//! ones without end), in the order in which a model should write it, because a grammar keeps to the order of the schema:
+//! the tool before its arguments; [`strict`] keeps to what OpenAI's strict mode allows, where no object is free and a step's
 //! `arguments` are therefore the object as JSON text. [`crate::proposal`] reads both; [`bounded`] is one tool's part.
 
 mod bounded;
@@ -9,17 +10,18 @@ mod bounded;
 use std::sync::Arc;
 
 use callboard_ports::tool::ToolSpec;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 /// Steps that a model may write at once. The domain allows more; a model that goes on and on is cut here, and can
 /// continue with `then: continue`.
-const MAX_STEPS: usize = 12;
-/// Dependencies of one step.
-const MAX_DEPENDENCIES: usize = 8;
+const MAX_STEPS: usize = 8;
+/// Dependencies of one step: all others.
+const MAX_DEPENDENCIES: usize = 7;
 /// Of a step's id: models write `weather-oslo`.
 const ID_PATTERN: &str = "^[A-Za-z0-9_-]{1,24}$";
 /// Of the advice to whoever writes the answer, in characters: some sentences.
-const MAX_GUIDANCE: usize = 400;
+const MAX_GUIDANCE: usize = 300;
 
 /// What a plan may consist of.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,69 +37,49 @@ impl PlanShape {
     }
 }
 
-/// Every tool with its arguments.
-pub(crate) fn full(plan: &PlanShape) -> Value {
+/// Every tool with its arguments. What a step can do without may be left out: the less a small model has to write, the
+/// sooner it comes to an end.
+pub(crate) fn full(plan: &PlanShape) -> Box<RawValue> {
     let id = json!({"type": "string", "pattern": ID_PATTERN});
+    let dependencies = json!({"type": "array", "items": id, "maxItems": MAX_DEPENDENCIES});
+    let on_failure = json!({"type": "string", "enum": ["fail", "skip", "replan"]});
     let step = |(name, arguments): &(Arc<str>, Value)| {
-        json!({
-            "type": "object",
-            "properties": {
-                "id": id,
-                "tool": {"type": "string", "enum": [name]},
-                "arguments": arguments,
-                "depends_on": {"type": "array", "items": id, "maxItems": MAX_DEPENDENCIES},
-                "on_failure": {"type": "string", "enum": ["fail", "skip", "replan"]}
-            },
-            "required": ["id", "tool", "arguments", "depends_on", "on_failure"],
-            "additionalProperties": false
-        })
+        let tool = json!({"type": "string", "enum": [name]});
+        format!(
+            r#"{{"type":"object","properties":{{"id":{id},"tool":{tool},"arguments":{arguments},"depends_on":{dependencies},"on_failure":{on_failure}}},"required":["id","tool","arguments"],"additionalProperties":false}}"#
+        )
     };
-    let steps: Vec<Value> = plan.tools.iter().map(step).collect();
+    let steps: Vec<String> = plan.tools.iter().map(step).collect();
     let steps = match &steps[..] {
         // Without tools there is only the empty plan.
-        [] => json!({"type": "array", "items": {"type": "string", "maxLength": 1}, "maxItems": 0}),
-        [one] => json!({"type": "array", "items": one, "maxItems": MAX_STEPS}),
-        several => json!({"type": "array", "items": {"anyOf": several}, "maxItems": MAX_STEPS}),
+        [] => r#"{"type":"array","items":{"type":"string","maxLength":1},"maxItems":0}"#.to_owned(),
+        [one] => format!(r#"{{"type":"array","items":{one},"maxItems":{MAX_STEPS}}}"#),
+        several => {
+            let several = several.join(",");
+            format!(r#"{{"type":"array","items":{{"anyOf":[{several}]}},"maxItems":{MAX_STEPS}}}"#)
+        }
     };
-    let guidance = json!({"type": "string", "maxLength": MAX_GUIDANCE});
-    plan_of(&steps, &guidance)
+    raw(format!(
+        r#"{{"type":"object","properties":{{"steps":{steps},"then":{{"type":"string","enum":["answer","continue"]}},"guidance":{{"type":"string","maxLength":{MAX_GUIDANCE}}}}},"required":["steps","then","guidance"],"additionalProperties":false}}"#
+    ))
 }
 
 /// Within OpenAI's strict mode: every field required, no free object, no lengths.
-pub(crate) fn strict(plan: &PlanShape) -> Value {
+pub(crate) fn strict(plan: &PlanShape) -> Box<RawValue> {
     let names: Vec<&str> = plan.tools.iter().map(|(name, _)| &**name).collect();
     // An empty `enum` is no schema; the prompt says that there are no tools.
     let tool =
         if names.is_empty() { json!({"type": "string"}) } else { json!({"type": "string", "enum": names}) };
-    let steps = json!({
-        "type": "array",
-        "items": {
-            "type": "object",
-            "properties": {
-                "id": {"type": "string"},
-                "tool": tool,
-                "arguments": {"type": "string", "description": "The tool's arguments: one JSON object, as text."},
-                "depends_on": {"type": "array", "items": {"type": "string"}},
-                "on_failure": {"type": "string", "enum": ["fail", "skip", "replan"]}
-            },
-            "required": ["id", "tool", "arguments", "depends_on", "on_failure"],
-            "additionalProperties": false
-        }
-    });
-    plan_of(&steps, &json!({"type": "string"}))
+    let arguments =
+        json!({"type": "string", "description": "The tool's arguments: one JSON object, as text."});
+    raw(format!(
+        r#"{{"type":"object","properties":{{"steps":{{"type":"array","items":{{"type":"object","properties":{{"id":{{"type":"string"}},"tool":{tool},"arguments":{arguments},"depends_on":{{"type":"array","items":{{"type":"string"}}}},"on_failure":{{"type":"string","enum":["fail","skip","replan"]}}}},"required":["id","tool","arguments","depends_on","on_failure"],"additionalProperties":false}}}},"then":{{"type":"string","enum":["answer","continue"]}},"guidance":{{"type":"string"}}}},"required":["steps","then","guidance"],"additionalProperties":false}}"#
+    ))
 }
 
-fn plan_of(steps: &Value, guidance: &Value) -> Value {
-    json!({
-        "type": "object",
-        "properties": {
-            "steps": steps,
-            "then": {"type": "string", "enum": ["answer", "continue"]},
-            "guidance": guidance
-        },
-        "required": ["steps", "then", "guidance"],
-        "additionalProperties": false
-    })
+/// JSON whose order is kept: a `Value` would sort its keys.
+pub(crate) fn raw(text: String) -> Box<RawValue> {
+    RawValue::from_string(text).expect("what is put together of JSON is JSON")
 }
 
 #[cfg(test)]
@@ -115,7 +97,7 @@ mod tests {
 
     #[test]
     fn strict_mode_sees_no_free_objects() {
-        let strict = strict(&shape(&["echo"])).to_string();
+        let strict = strict(&shape(&["echo"])).get().to_owned();
         assert_eq!(
             strict.matches("\"type\":\"object\"").count(),
             strict.matches("additionalProperties").count()
@@ -142,7 +124,11 @@ mod tests {
             }
         }
         for tools in [&[][..], &["echo"], &["echo", "math"]] {
-            walk(&full(&shape(tools)), "plan");
+            let full = full(&shape(tools));
+            walk(&serde_json::from_str(full.get()).unwrap(), "plan");
+            let order = ["\"steps\"", "\"id\"", "\"tool\"", "\"arguments\"", "\"then\""];
+            let places: Vec<usize> = order.iter().filter_map(|word| full.get().find(word)).collect();
+            assert!(places.is_sorted(), "{full}");
         }
     }
 }

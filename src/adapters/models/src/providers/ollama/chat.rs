@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use reqwest::Response;
+use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::PROVIDER;
 use crate::calls::ear::Ear;
 use crate::calls::pace::Pace;
-use crate::prompt::Prompt;
+use crate::prompt::{Message, Prompt};
 use crate::providers::Heard;
 use crate::providers::http::{self, Failure};
 use crate::providers::lines::Lines;
@@ -43,20 +45,28 @@ impl Form {
     }
 }
 
-pub(super) fn body(model: &str, prompt: &Prompt, form: Form, max_tokens: u32) -> Value {
+/// A request; the schema in it keeps its order.
+#[derive(Debug, Serialize)]
+pub(super) struct Body<'a> {
+    model: &'a str,
+    messages: &'a [Message],
+    stream: bool,
+    options: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<Box<RawValue>>,
+}
+
+pub(super) fn body<'a>(model: &'a str, prompt: &'a Prompt, form: Form, max_tokens: u32) -> Body<'a> {
     let max_tokens = prompt.max_tokens.map_or(max_tokens, |wanted| wanted.min(max_tokens));
     let options = json!({
         "temperature": 0.1, "num_ctx": context_tokens(prompt, max_tokens), "num_predict": max_tokens,
     });
-    let mut body = json!({"model": model, "messages": prompt.messages, "stream": true, "options": options});
-    if let Some(plan) = &prompt.plan {
-        match form {
-            Form::Full => body["format"] = schema::full(plan),
-            Form::Json => body["format"] = "json".into(),
-            Form::Text => {}
-        }
-    }
-    body
+    let format = prompt.plan.as_ref().and_then(|plan| match form {
+        Form::Full => Some(schema::full(plan)),
+        Form::Json => Some(schema::raw("\"json\"".to_owned())),
+        Form::Text => None,
+    });
+    Body { model, messages: &prompt.messages, stream: true, options, format }
 }
 
 /// Ollama silently cuts a prompt that is longer than its context, from the front: the instructions would go first.
