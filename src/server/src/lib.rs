@@ -10,6 +10,7 @@ pub mod compare;
 pub mod config;
 mod dead_letters;
 mod demo;
+mod eval;
 mod heart;
 mod history;
 pub mod http;

@@ -90,6 +90,8 @@ pub enum Command {
     Reset(OneConversation),
     /// Kill things while a plan runs, and see that it goes on
     Demo(super::demo::DemoArgs),
+    /// Ask questions from a file and score plans and answers
+    Eval(super::eval::EvalArgs),
     /// Check configuration, data folder, Kafka, topics and models
     Doctor(DoctorArgs),
     /// Show the configuration

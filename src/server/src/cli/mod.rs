@@ -8,13 +8,14 @@ mod arguments;
 mod ask;
 mod chat;
 pub(crate) mod client;
-mod columns;
+pub(crate) mod columns;
 mod config_show;
 mod conversation;
 mod demo;
 mod dlq;
 mod doctor;
 mod effects;
+mod eval;
 mod events;
 mod exit;
 mod history;
@@ -62,6 +63,7 @@ pub fn run(cli: &Cli, app: &crate::App) -> Outcome {
         Command::Cancel(args) => conversation::cancel(global, args),
         Command::Reset(args) => conversation::reset(global, args),
         Command::Demo(args) => demo::run(global, args),
+        Command::Eval(args) => eval::run(global, args),
         Command::Doctor(args) => doctor::run(global, args, app),
         Command::Config(ConfigCommand::Show) => config_show::run(global),
     }

@@ -51,6 +51,12 @@ impl Child {
         &self.url
     }
 
+    /// Asks it without a limit of time.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.process.is_running()

@@ -6,14 +6,14 @@
 //! service outside (`callboard_testkit::stubs::Counter`).
 
 mod board;
-mod child;
+pub(crate) mod child;
 mod citations;
 #[cfg(feature = "kafka")]
 mod foreign;
 mod narrator;
 mod play;
 mod scenes;
-mod stage;
+pub(crate) mod stage;
 mod tree;
 mod verdict;
 mod worker;

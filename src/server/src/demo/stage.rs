@@ -1,6 +1,7 @@
 //! What a demo needs around the server: a temporary folder, a service outside that executes and counts, and Kafka
 //! where it is wanted. All of it ends with the [`Stage`].
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -224,9 +225,7 @@ fn launch(folder: &TempDir, config: &str) -> Result<Launch, Failure> {
     std::fs::write(&file, config).map_err(Failure::job)?;
     let program = std::env::current_exe().map_err(Failure::job)?;
     let mut launch = Launch::new(program).folder(folder.path());
-    let of_this_shell = std::env::vars_os().map(|(name, _)| name);
-    let foreign = of_this_shell.filter(|name| name.to_string_lossy().starts_with("CALLBOARD__"));
-    for name in SETTINGS.iter().map(std::ffi::OsString::from).chain(foreign) {
+    for name in surrounding_settings() {
         launch = launch.env_remove(name);
     }
     Ok(launch)
@@ -235,4 +234,11 @@ fn launch(folder: &TempDir, config: &str) -> Result<Launch, Failure> {
 fn of_folder(launch: Launch, folder: &TempDir, data: &str) -> Launch {
     let config = folder.path().join("callboard.toml");
     launch.arg("--config").arg(config).arg("--data-dir").arg(folder.path().join(data))
+}
+
+/// The variables that would configure a server: those of a person's shell, and those known by name.
+pub fn surrounding_settings() -> impl Iterator<Item = OsString> {
+    let of_this_shell = std::env::vars_os().map(|(name, _)| name);
+    let foreign = of_this_shell.filter(|name| name.to_string_lossy().starts_with("CALLBOARD__"));
+    SETTINGS.iter().map(OsString::from).chain(foreign)
 }

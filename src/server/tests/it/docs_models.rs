@@ -26,7 +26,8 @@ async fn every_setting_shown_is_one_and_works() {
         let connected = callboard::wiring::models(&loaded.config, runtime.clone())
             .await
             .unwrap_or_else(|error| panic!("{error}\n{block}"));
-        let tools = callboard::wiring::tools(&loaded.config, runtime, None).unwrap();
+        let beside = callboard::wiring::Beside { http: runtime, completer: None, embedder: None, own: &[] };
+        let tools = callboard::wiring::tools(&loaded.config, beside).unwrap();
         let built = connected.build(tools).unwrap_or_else(|error| panic!("{error}\n{block}"));
         assert!(built.banner.starts_with("planning with"), "{}", built.banner);
     }

@@ -13,6 +13,7 @@ mod docs_models;
 mod duplicates;
 mod effects;
 mod embedded;
+mod eval;
 mod flood;
 #[cfg(feature = "kafka")]
 mod garbage;
@@ -31,9 +32,12 @@ mod old_folder;
 mod openai;
 mod openapi;
 mod own_tools;
+mod real_model;
 mod recovery;
 #[cfg(feature = "kafka")]
 mod redrive;
+mod secrets;
+mod steering;
 mod streaming;
 mod supervisors;
 mod tokens;

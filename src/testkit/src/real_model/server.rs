@@ -18,6 +18,9 @@ const START_WAIT: Duration = Duration::from_secs(120);
 /// A server that is busy with a prompt still answers a look.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Prompts whose beginnings stay computed: one for plans, one for answers.
+const SLOTS: u32 = 2;
+
 /// Why no model server runs.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -32,7 +35,7 @@ pub enum StartError {
 /// What a server is started with.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Tokens of prompt and answer together: 8,192 is what the model was trained on.
+    /// Tokens of prompt and answer together.
     pub context_tokens: u32,
     /// The most that one answer takes when the request does not say: a small model seldom ends by itself.
     pub max_answer_tokens: u32,
@@ -42,7 +45,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { context_tokens: 8_192, max_answer_tokens: 512, threads: 2 }
+        Self { context_tokens: 4_096, max_answer_tokens: 512, threads: 2 }
     }
 }
 
@@ -146,8 +149,9 @@ fn launch(files: &Files, port: u16, options: &Options) -> Launch {
         .arg(files.model())
         .args(["--alias", MODEL_NAME, "--host", "127.0.0.1"])
         .args(["--port".to_owned(), port.to_string()])
-        .args(["--ctx-size".to_owned(), options.context_tokens.to_string()])
+        .args(["--ctx-size".to_owned(), (SLOTS * options.context_tokens).to_string()])
+        .args(["--parallel".to_owned(), SLOTS.to_string()])
         .args(["--predict".to_owned(), options.max_answer_tokens.to_string()])
         .args(["--threads".to_owned(), options.threads.to_string()])
-        .args(["--jinja", "--temp", "0", "--seed", "7", "--parallel", "1", "--no-webui"])
+        .args(["--jinja", "--temp", "0", "--seed", "7", "--no-webui"])
 }
