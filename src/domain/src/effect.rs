@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::conversation::{ClosedTurn, Phase, PlanVersion, State, Step, StepState, Turn};
+use crate::conversation::{Phase, PlanVersion, State, Step, StepState, Turn};
 use crate::event::{Author, Event, Outcome, PlanFailed, PlanGenerated, TurnError, clip};
 use crate::id::{CommandId, EffectId, StepId};
 use crate::json::RawJson;

@@ -58,6 +58,7 @@ pub fn spec(about: Option<&str>, samples: bool) -> ToolSpec {
         max_attempts: 4,
         backoff: Backoff { initial_ms: 500, max_ms: 5_000 },
         on_failure: OnFailure::Fail,
+        approval_timeout_ms: None,
         // One thread searches: more would only wait for one another.
         concurrency: 4,
     }

@@ -115,6 +115,7 @@ fn offer(settings: &Settings, tool: &Listed) -> Result<Offer, String> {
             backoff: BACKOFF,
             on_failure: OnFailure::Fail,
             concurrency: settings.concurrency,
+            approval_timeout_ms: settings.approval_timeout_ms,
         },
     })
 }

@@ -34,6 +34,10 @@ pub struct ServerConfig {
     pub tools: Option<Vec<String>>,
     /// The effect class of all its tools, whatever it says about them.
     pub effect: Option<String>,
+    /// Whether a person has to approve each step that calls one of its tools.
+    pub approval: Option<bool>,
+    /// How long such a step waits for its approval, milliseconds.
+    pub approval_timeout_ms: Option<u64>,
     /// The effect class of single tools, by the server's own names.
     pub effects: BTreeMap<String, String>,
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use callboard_domain::limits::{DEFAULT_APPROVAL_TIMEOUT_MS, MAX_APPROVAL_TIMEOUT_MS};
 use callboard_domain::plan::EffectClass;
 use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
@@ -64,6 +65,8 @@ pub struct Settings {
     pub(crate) tools: Option<Vec<String>>,
     pub(crate) effect: Option<EffectClass>,
     pub(crate) effects: BTreeMap<String, EffectClass>,
+    /// Of each step that calls one of its tools; `None`: nobody is asked.
+    pub(crate) approval_timeout_ms: Option<u64>,
     pub(crate) masks: Masks,
 }
 
@@ -87,6 +90,12 @@ impl Settings {
         let start_timeout_ms =
             judge.number("start_timeout_ms", config.start_timeout_ms, 30_000, MAX_START_TIMEOUT_MS)?;
         let concurrency = config.concurrency.map(|calls| calls as u64);
+        let approval_timeout_ms = judge.number(
+            "approval_timeout_ms",
+            config.approval_timeout_ms,
+            DEFAULT_APPROVAL_TIMEOUT_MS,
+            MAX_APPROVAL_TIMEOUT_MS,
+        )?;
         let concurrency = judge.number("concurrency", concurrency, 8, MAX_CONCURRENCY as u64)?;
         Ok(Self {
             name: Arc::from(name),
@@ -98,6 +107,7 @@ impl Settings {
             tools: judge.tools(config.tools.as_deref())?,
             effect: config.effect.as_deref().map(|class| judge.effect("effect", class)).transpose()?,
             effects: judge.effects(&config.effects)?,
+            approval_timeout_ms: (config.approval == Some(true)).then_some(approval_timeout_ms),
             masks: Masks::of(secrets),
         })
     }

@@ -66,6 +66,7 @@ impl Unlisted {
             backoff: crate::catalog::BACKOFF,
             on_failure: OnFailure::Fail,
             concurrency: settings.concurrency,
+            approval_timeout_ms: None,
         };
         Self { server, spec }
     }

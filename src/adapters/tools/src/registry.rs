@@ -235,7 +235,7 @@ impl Toolbox for Registry {
     }
 
     fn approval_timeout_ms(&self, tool: &str) -> u64 {
-        let said = self.entry(tool).and_then(|entry| entry.tool.spec().approval_timeout_ms);
+        let said = self.entry(tool).and_then(|entry| entry.offer.spec().approval_timeout_ms);
         said.unwrap_or(DEFAULT_APPROVAL_TIMEOUT_MS)
     }
 

@@ -111,6 +111,8 @@ pub const KEYS: &[Key] = &[
     key("mcp.*.pool", Kind::Text),
     key("mcp.*.concurrency", Kind::Number),
     key("mcp.*.tools", Kind::List),
+    key("mcp.*.approval", Kind::Switch),
+    key("mcp.*.approval_timeout_ms", Kind::Number),
     key("mcp.*.effect", Kind::Text),
     key("mcp.*.effects.*", Kind::Text),
     key("turns.planning_timeout_ms", Kind::Number),

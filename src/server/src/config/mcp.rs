@@ -36,6 +36,10 @@ pub struct McpSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval_timeout_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub effect: Option<String>,
     /// By the server's own names of its tools.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

@@ -82,6 +82,7 @@ pub fn all() -> Vec<(&'static str, Body)> {
         approvals: vec![ApprovalTimeout { step: pay(), timeout_ms: 604_800_000 }],
     };
     let received = UserQueryReceived {
+        history: None,
         message: "pay".into(),
         agent: "default".into(),
         principal: None,

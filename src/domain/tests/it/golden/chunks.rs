@@ -27,6 +27,7 @@ pub fn all() -> Vec<(&'static str, Body)> {
         history: Some(history),
     };
     let received = UserQueryReceived {
+        token_budget: None,
         message: query.message.clone(),
         agent: query.agent.clone(),
         principal: query.principal.clone(),
