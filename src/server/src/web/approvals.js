@@ -2,13 +2,15 @@
 // reject. Everything is written with textContent, so that nothing a model says becomes markup.
 "use strict";
 
-import { call } from "./server.js";
+import { call, link } from "./server.js";
 import { element } from "./plan.js";
 
 const EVERY_MS = 2000;
 const $ = (id) => document.getElementById(id);
 // Cards stay what they are while somebody writes in them.
 const cards = new Map();
+// Whoever has declined to give a key is not asked for it every two seconds.
+let refused = false;
 
 async function decide(approval, body, card) {
   const path = `/v1/conversations/${encodeURIComponent(approval.conversation_id)}/approvals/${encodeURIComponent(approval.effect_id)}`;
@@ -71,8 +73,12 @@ function cardOf(approval) {
 }
 
 async function look() {
-  if ($("chat").hidden) return;
-  const { approvals } = await call("/v1/approvals");
+  if ($("chat").hidden || link.state !== "up") return;
+  if (refused && !sessionStorage.getItem("callboard-key")) return;
+  const { approvals } = await call("/v1/approvals").catch((error) => {
+    refused = error.status === 401;
+    throw error;
+  });
   const now = new Set(approvals.map((approval) => approval.effect_id));
   for (const effect of [...cards.keys()]) if (!now.has(effect)) forget(effect);
   for (const approval of approvals) {

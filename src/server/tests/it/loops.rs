@@ -90,10 +90,10 @@ fn a_conversation_that_has_spent_its_tokens_is_refused_also_after_a_kill() {
     let seen = server.get("/v1/conversations/budget");
     let used = seen["tokens_used"].as_u64().unwrap();
     assert!(used > 1 && seen["token_budget"] == 1, "{seen}");
-    let asked = stub.requests().len();
+    let asked = stub.hits_of("/v1/chat/completions");
     let server = server.kill_and_restart();
     let turn = ask(&server, 2);
     assert_eq!(turn["error"]["code"], "token_budget", "{turn}");
-    assert_eq!(stub.requests().len(), asked, "no model was asked");
+    assert_eq!(stub.hits_of("/v1/chat/completions"), asked, "no model was asked");
     assert_eq!(server.get("/v1/conversations/budget")["tokens_used"], used);
 }

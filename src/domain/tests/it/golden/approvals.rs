@@ -54,7 +54,7 @@ fn calls() -> ModelCalls {
     }
 }
 
-pub fn all() -> Vec<(&'static str, Body)> {
+fn plan() -> PlanGenerated {
     let step = PlannedStep {
         id: pay(),
         tool: "webhook".into(),
@@ -71,7 +71,7 @@ pub fn all() -> Vec<(&'static str, Body)> {
             needs_approval: true,
         },
     };
-    let plan = PlanGenerated {
+    PlanGenerated {
         version: 1,
         reason: PlanReason::First,
         planner: author(),
@@ -80,7 +80,10 @@ pub fn all() -> Vec<(&'static str, Body)> {
         guidance: None,
         models: Some(Box::new(calls())),
         approvals: vec![ApprovalTimeout { step: pay(), timeout_ms: 604_800_000 }],
-    };
+    }
+}
+
+pub fn all() -> Vec<(&'static str, Body)> {
     let received = UserQueryReceived {
         history: None,
         message: "pay".into(),
@@ -122,7 +125,7 @@ pub fn all() -> Vec<(&'static str, Body)> {
         ("ApprovalGiven.changed", given(Approval::ApprovedWith(json(r#"{"amount": 20.00}"#)), None)),
         ("ApprovalGiven.rejected", given(Approval::Rejected, Some("too much"))),
         ("UserQueryReceived.budget", Body::Event(Event::UserQueryReceived(received))),
-        ("PlanGenerated.approvals", Body::Event(Event::PlanGenerated(plan))),
+        ("PlanGenerated.approvals", Body::Event(Event::PlanGenerated(plan()))),
         ("DeadlineExpired.approval", Body::Event(Event::DeadlineExpired(expired))),
         ("FinalAnswerSynthesized.models", Body::Event(Event::FinalAnswerSynthesized(answered))),
         (
