@@ -129,8 +129,7 @@ async fn live(
     let mut stop = Stop::listen().map_err(Failure::job)?;
     announce_engine(loaded, &job);
     let models = wiring::models(config, clients.clone()).await?;
-    let completer = Some(models.completer.clone());
-    let embedder = models.embedder.clone();
+    let (completer, embedder) = (Some(models.completer.clone()), models.embedder.clone());
     let beside = wiring::Beside { http: clients.clone(), completer, embedder, own: &job.own };
     let tools = wiring::tools(config, beside)?;
     let models = models.build(tools.clone()).map_err(Failure::usage)?;

@@ -14,6 +14,7 @@ async fn all_pages_are_offered_with_what_the_hints_say() {
     let it = Scripted::up(json!({ "pool": "own", "timeout_ms": 1_234 })).await;
     let class = |tool: &str| it.spec(tool).unwrap_or_else(|| panic!("no {tool}")).effect;
     assert_eq!(class("echo"), EffectClass::Pure);
+    assert!(!it.spec("echo").unwrap().policy().needs_approval);
     assert_eq!(class("put"), EffectClass::Idempotent, "done twice it is done once, destructive or not");
     assert_eq!(class("append"), EffectClass::Unsafe, "adding twice adds twice");
     assert_eq!(class("send"), EffectClass::Unsafe, "who says nothing may do anything");
@@ -41,6 +42,7 @@ async fn the_operator_chooses_tools_and_knows_their_classes_better() {
     }
     let it = Scripted::up(json!({
         "tools": ["echo", "send", "gone"],
+        "approval": true,
         "effect": "unsafe",
         "effects": { "send": "idempotent", "gone": "pure" }
     }))
@@ -48,6 +50,7 @@ async fn the_operator_chooses_tools_and_knows_their_classes_better() {
     let status = it.status();
     assert_eq!(status.tools.iter().map(|name| &**name).collect::<Vec<_>>(), ["it_echo", "it_send"]);
     assert_eq!(it.spec("echo").unwrap().effect, EffectClass::Unsafe);
+    assert!(it.spec("echo").unwrap().policy().needs_approval);
     assert_eq!(it.spec("send").unwrap().effect, EffectClass::Idempotent);
     assert_eq!(status.left_out.len(), 2, "{:?}", status.left_out);
     assert!(status.left_out[0].starts_with("mcp.it.tools names \"gone\""), "{:?}", status.left_out);
