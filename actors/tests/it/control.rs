@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use callboard_actors::{Asked, Limits, Node};
 use callboard_domain::State;
+use callboard_ports::fakes::Gate;
 use callboard_ports::log::AppendError;
 use callboard_ports::record::Topic;
 
@@ -307,10 +308,12 @@ fn a_flood_is_answered_in_order_through_small_windows() {
 fn whoever_writes_commands_past_the_gateway_is_held_by_the_open_turns_too() {
     story(|| async {
         let limits = Limits { open_turns: 10, commands_in_flight: 8, ..Cast::default().limits };
-        let world = World::with(Cast { limits, ..Cast::default() });
+        // Nothing ends while there is no plan.
+        let gate = Gate::closed();
+        let world = World::with(Cast { limits, planner_gate: Some(gate.clone()), ..Cast::default() });
         let node = world.start();
         for i in 0..200 {
-            world.say(&format!("c{i}"), "k1", "slow one").await;
+            world.say(&format!("c{i}"), "k1", "one").await;
             if i % 10 == 9 {
                 pass(1).await;
             }
@@ -319,7 +322,7 @@ fn whoever_writes_commands_past_the_gateway_is_held_by_the_open_turns_too() {
         // Each partition takes what it was handed when the bound was met, and no more.
         assert!((20..=20 + 4 * 10).contains(&open()), "{} turns were opened", open());
         assert!(metric(&node, "callboard_refusals", Some("commands_paused")) > 0.0);
-        world.slow_gate.open();
+        gate.open();
         for i in 0..200 {
             world.answered(&node, &format!("c{i}"), "k1").await;
         }

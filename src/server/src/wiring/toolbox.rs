@@ -78,7 +78,7 @@ pub fn tools(config: &Config, beside: Beside<'_>) -> Result<Arc<Registry>, Failu
     }
     let written = serde_json::to_value(&set).map_err(Failure::usage)?;
     let settings: ToolsConfig =
-        serde_json::from_value(written).map_err(|e| Failure::usage(format!("tools: {e}")))?;
+        serde_json::from_value(written).map_err(|e| Failure::usage(wrong_setting(&set, &e)))?;
     let registry =
         Registry::build(&settings, super::turn_limits(config), beside.http).map_err(Failure::usage)?;
     let registry = registry.with_token_budget(config.turns.token_budget.map(NonZero::get));
@@ -90,6 +90,18 @@ pub fn tools(config: &Config, beside: Beside<'_>) -> Result<Arc<Registry>, Failu
     apart(&mine, &registry)?;
     registry.offer_all(OWN, mine).map_err(Failure::usage)?;
     Ok(Arc::new(registry))
+}
+
+/// The setting that is wrong: the one that cannot be taken by itself.
+fn wrong_setting(set: &Settings, all: &serde_json::Error) -> String {
+    let alone = |name: &str, key: &str, value: &Value| {
+        serde_json::from_value::<ToolsConfig>(serde_json::json!({ name: { key: value } })).err()
+    };
+    let mut settings =
+        set.iter().flat_map(|(name, keys)| keys.iter().map(move |(key, value)| (name, key, value)));
+    settings
+        .find_map(|(name, key, value)| alone(name, key, value).map(|e| format!("tools.{name}.{key}: {e}")))
+        .unwrap_or_else(|| format!("tools: {all}"))
 }
 
 fn read<T: serde::de::DeserializeOwned>(name: &str, set: Map<String, Value>) -> Result<T, Failure> {

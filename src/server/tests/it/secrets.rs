@@ -148,6 +148,53 @@ max_attempts = 1
     )
 }
 
+/// Turns with a model server that answers, and with one that fails in every way.
+fn turns(
+    server: &Server,
+    parrot: &Parrot,
+    authorized: &[(&str, &str)],
+    seen: &mut BTreeMap<String, Vec<u8>>,
+) {
+    for (name, status) in [
+        ("a good turn", 200),
+        ("a refused key", 401),
+        ("a forbidden one", 403),
+        ("a failure", 500),
+        ("too many", 429),
+    ] {
+        parrot.say(status);
+        let body =
+            json!({ "message": "echo hi and the weather in Oslo", "conversation_id": format!("c-{status}") });
+        let (code, turn, headers) = server.post("/v1/chat", authorized, body.to_string());
+        assert!([200, 202].contains(&code), "{name}: {turn}");
+        seen.insert(name.to_owned(), format!("{turn} {headers:?}").into_bytes());
+    }
+}
+
+/// What the command line prints.
+fn printed(server: &Server, seen: &mut BTreeMap<String, Vec<u8>>) {
+    for args in [
+        &["config", "show"][..],
+        &["config", "show", "--json"],
+        &["doctor"],
+        &["events", "c-401"],
+        &["actors"],
+    ] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_callboard"))
+            .args(args)
+            .args(["--server", &server.url, "--api-key", CANARIES[2]])
+            .current_dir(server.data.path())
+            .output()
+            .unwrap();
+        seen.insert(args.join(" "), [output.stdout, output.stderr].concat());
+    }
+    assert!(
+        String::from_utf8_lossy(&seen["config show"]).contains("models.openai.api_key"),
+        "{:?}",
+        seen["config show"]
+    );
+}
+
 #[test]
 fn secrets_stay_in_the_file_that_they_were_written_to() {
     let (parrot, weather) = (Parrot::start(), Weather::start().unwrap());
@@ -163,20 +210,7 @@ fn secrets_stay_in_the_file_that_they_were_written_to() {
     let bearer = format!("Bearer {}", CANARIES[2]);
     let authorized = [("authorization", bearer.as_str()), ("prefer", "wait=60")];
     let mut seen = BTreeMap::new();
-    for (name, status) in [
-        ("a good turn", 200),
-        ("a refused key", 401),
-        ("a forbidden one", 403),
-        ("a failure", 500),
-        ("too many", 429),
-    ] {
-        parrot.say(status);
-        let body =
-            json!({ "message": "echo hi and the weather in Oslo", "conversation_id": format!("c-{status}") });
-        let (code, turn, headers) = server.post("/v1/chat", &authorized, body.to_string());
-        assert!([200, 202].contains(&code), "{name}: {turn}");
-        seen.insert(name.to_owned(), format!("{turn} {headers:?}").into_bytes());
-    }
+    turns(&server, &parrot, &authorized, &mut seen);
     // A wrong key is not said back, and neither is a right one.
     let wrong = format!("Bearer {}x", CANARIES[2]);
     let (code, problem, headers) =
@@ -216,26 +250,7 @@ fn secrets_stay_in_the_file_that_they_were_written_to() {
         seen.insert(path.to_owned(), get(path));
     }
     assert!(String::from_utf8_lossy(&seen["/v1/conversations/c-500/plan"]).contains("\"steps\""));
-    for args in [
-        &["config", "show"][..],
-        &["config", "show", "--json"],
-        &["doctor"],
-        &["events", "c-401"],
-        &["actors"],
-    ] {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_callboard"))
-            .args(args)
-            .args(["--server", &server.url, "--api-key", CANARIES[2]])
-            .current_dir(server.data.path())
-            .output()
-            .unwrap();
-        seen.insert(args.join(" "), [output.stdout, output.stderr].concat());
-    }
-    assert!(
-        String::from_utf8_lossy(&seen["config show"]).contains("models.openai.api_key"),
-        "{:?}",
-        seen["config show"]
-    );
+    printed(&server, &mut seen);
     let prompts = parrot.prompts();
     assert!(prompts.contains("weather in Oslo"), "the model was asked: {prompts}");
     seen.insert("prompts".to_owned(), prompts.into_bytes());
@@ -248,9 +263,12 @@ fn secrets_stay_in_the_file_that_they_were_written_to() {
     assert_eq!(server.stop(), Some(0), "{}", server.process.tail());
     seen.insert("its log".to_owned(), (server.process.stdout() + &server.process.stderr()).into_bytes());
     files(&server.data.path().join("data"), &mut seen);
+    no_canary_in(&seen);
+}
 
+fn no_canary_in(seen: &BTreeMap<String, Vec<u8>>) {
     assert!(seen.len() > 25, "{:?}", seen.keys());
-    for (place, bytes) in &seen {
+    for (place, bytes) in seen {
         for canary in CANARIES {
             // The last characters are enough of a leak.
             let tail = &canary.as_bytes()[canary.len() - 12..];

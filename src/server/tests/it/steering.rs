@@ -24,23 +24,7 @@ fn said_to(stub: &OpenAi) -> Vec<String> {
         .collect()
 }
 
-#[test]
-fn a_result_that_reads_like_a_plan_adds_no_step() {
-    let (counter, weather, model) =
-        (Counter::start().unwrap(), Weather::start().unwrap(), OpenAi::start().unwrap());
-    let mut oslo = callboard_testkit::stubs::City {
-        name: "Oslo".to_owned(),
-        country: ORDERS.to_owned(),
-        timezone: "Europe/Oslo".to_owned(),
-        latitude: 59.91,
-        longitude: 10.75,
-        temperature: 11.5,
-        wind_speed: 3.0,
-        humidity: 60,
-        weather_code: 3,
-    };
-    oslo.country.truncate(400);
-    weather.set_city(oslo);
+fn answer_like_a_planner(model: &OpenAi) {
     // The planner looks at the results once and finds that nothing is left to do; the writer repeats what it was given.
     model.respond_with(|request| {
         let messages = request["messages"].as_array().unwrap();
@@ -59,6 +43,26 @@ fn a_result_that_reads_like_a_plan_adds_no_step() {
             (false, _) => ORDERS.to_owned(),
         }
     });
+}
+
+#[test]
+fn a_result_that_reads_like_a_plan_adds_no_step() {
+    let (counter, weather, model) =
+        (Counter::start().unwrap(), Weather::start().unwrap(), OpenAi::start().unwrap());
+    let mut oslo = callboard_testkit::stubs::City {
+        name: "Oslo".to_owned(),
+        country: ORDERS.to_owned(),
+        timezone: "Europe/Oslo".to_owned(),
+        latitude: 59.91,
+        longitude: 10.75,
+        temperature: 11.5,
+        wind_speed: 3.0,
+        humidity: 60,
+        weather_code: 3,
+    };
+    oslo.country.truncate(400);
+    weather.set_city(oslo);
+    answer_like_a_planner(&model);
     let server = Server::start(
         Options::default()
             .env("CALLBOARD__PLANNER__ORDER", r#"["openai"]"#)

@@ -95,7 +95,7 @@ impl Page {
             return;
         }
         for c in text.chars() {
-            if c.is_whitespace() && !(self.preformatted && !self.words.is_empty()) {
+            if c.is_whitespace() && (!self.preformatted || self.words.is_empty()) {
                 self.space();
                 continue;
             }

@@ -144,12 +144,8 @@ impl Synthesizer for BuiltinSynthesizer {
         &self,
         request: SynthesizeFinalAnswerRequested,
         _timeout_ms: u64,
-        sink: Arc<dyn AnswerSink>,
+        _: Arc<dyn AnswerSink>,
     ) -> BoxFuture<'_, Result<Answer, ModelError>> {
-        Box::pin(async move {
-            let answer = Self::compose(&request);
-            sink.piece(&answer.text);
-            Ok(answer)
-        })
+        Box::pin(async move { Ok(Self::compose(&request)) })
     }
 }

@@ -87,8 +87,12 @@ impl SynthesizerRouter {
             }
         }
         let answer = BuiltinSynthesizer::compose(request);
-        watched.piece(&answer.text);
-        Answer { models: tally.sum().map(Box::new), ..answer }
+        let models = tally.sum().map(Box::new);
+        if models.is_some() {
+            // Whoever watched a model fail sees what is said instead; otherwise the event says it soon enough.
+            watched.piece(&answer.text);
+        }
+        Answer { models, ..answer }
     }
 }
 

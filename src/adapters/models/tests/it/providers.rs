@@ -289,7 +289,8 @@ async fn wrong_settings_are_named_and_keys_are_not_shown() {
         (json!({"models": {"ollama": {"timeout_ms": 0}}}), "models.ollama.timeout_ms"),
     ] {
         let config: ModelsConfig = serde_json::from_value(config).unwrap();
-        let error = build(&config, registry(), Handle::current()).await.err().expect("refused").to_string();
+        let Err(error) = build(&config, registry(), Handle::current()).await else { panic!("it is refused") };
+        let error = error.to_string();
         assert!(error.contains(words) && !error.contains("hush"), "{error}");
     }
     let config: ModelsConfig =

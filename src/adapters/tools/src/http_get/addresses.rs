@@ -50,7 +50,7 @@ fn judged(name: String, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, NotPu
 }
 
 /// What [`Guard`] said, somewhere among the causes of `error`.
-pub(super) fn refusal<'a>(error: &'a reqwest::Error) -> Option<&'a NotPublic> {
+pub(super) fn refusal(error: &reqwest::Error) -> Option<&NotPublic> {
     let mut cause: Option<&(dyn Error + 'static)> = error.source();
     while let Some(one) = cause {
         if let Some(found) = one.downcast_ref::<NotPublic>() {

@@ -35,7 +35,7 @@ impl Places {
         if entries.len() > MAX_ENTRIES {
             return Err(wrong(format!("has {} entries; at most {MAX_ENTRIES} are allowed", entries.len())));
         }
-        let read = entries.iter().map(|text| place(text.trim()).map_err(|problem| wrong(problem)));
+        let read = entries.iter().map(|text| place(text.trim()).map_err(wrong));
         Ok(Self { entries: read.collect::<Result<_, _>>()?, words: entries.join(", ") })
     }
 
@@ -57,10 +57,12 @@ impl Places {
                 self.words
             )));
         };
+        let named = matches!(by, Place::Url(_));
+        let may = |ip: std::net::IpAddr| is_public(ip) || (named && ip.is_loopback());
         match address(&url) {
-            Some(ip) if !is_public(ip) && !(ip.is_loopback() && matches!(by, Place::Url(_))) => Err(refused(
-                format!("at {origin} is a private, loopback or link-local address, which is never asked"),
-            )),
+            Some(ip) if !may(ip) => Err(refused(format!(
+                "at {origin} is a private, loopback or link-local address, which is never asked"
+            ))),
             _ => Ok(url),
         }
     }

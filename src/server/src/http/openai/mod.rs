@@ -80,7 +80,7 @@ async fn complete(
     conversation: &mut Option<String>,
 ) -> Result<HttpResponse, Refusal> {
     let bytes = body::bytes(payload).await?;
-    let question = Question::read(body::parse(request, &bytes, false)?, conversation.take())?;
+    let question = Question::read(body::parse(request, &bytes, false)?, conversation.clone())?;
     conversation.clone_from(&question.conversation);
     known(api, &question.query.agent)?;
     let query = question.query.by(principal);

@@ -64,7 +64,7 @@ mod tests {
         for place in [
             Place::default(),
             Place { record: Some((0, 1)), said: None },
-            Place { record: Some((0xffff_ffff_ff, 12)), said: Some((epoch.into(), 0)) },
+            Place { record: Some((0x00ff_ffff_ffff, 12)), said: Some((epoch.into(), 0)) },
             Place { record: None, said: Some((FINAL.into(), 262_144)) },
         ] {
             assert_eq!(Place::parse(&place.to_string()), Some(place.clone()), "{place}");
