@@ -126,7 +126,9 @@ impl Pool {
     fn run(&mut self, key: Arc<str>, worker: usize, counted: bool) {
         let Some(flight) = self.flights.get_mut(&key) else { return };
         if flight.task.claim.is_none() {
-            if self.shared.now_ms() > flight.job().not_after_ms && !planted::is(Defect::IgnoreNotAfter) {
+            // A ledgered one would be claimed in vain for ever: its ledger ignores the time by itself.
+            let ignored = planted::is(Defect::IgnoreNotAfter) && !flight.job().is_ledgered();
+            if self.shared.now_ms() > flight.job().not_after_ms && !ignored {
                 self.shared.metrics.requests_expired.fetch_add(1, Relaxed);
                 self.settle(&key);
                 return;

@@ -63,11 +63,9 @@ pub fn given_after_a_kill(options: Options) {
     assert!(answer.contains("pay 120") && answer.contains("42"), "{answer}");
     let kinds = server.kinds(&conversation);
     let count = |kind: &str| kinds.iter().filter(|found| *found == kind).count();
-    assert_eq!(
-        (count("ApprovalRequested"), count("ApprovalRecorded"), count("ToolInvocationResulted")),
-        (1, 1, 2),
-        "{kinds:?}"
-    );
+    assert_eq!((count("ApprovalRequested"), count("ApprovalRecorded")), (1, 1), "{kinds:?}");
+    // A step whose result was not committed when the process was killed may be run again; its first result counts.
+    assert!(count("ToolInvocationResulted") >= 2, "{kinds:?}");
     assert_eq!(recorded(&server, &conversation)[0]["by"], "anna");
     server.cli(&["verify"]);
 }

@@ -143,6 +143,7 @@ fn a_writer_in_another_process_is_heard_through_kafka() {
 #[test]
 fn what_the_readme_shows_survives_kill_9() {
     let model = model();
+    model.pause_between_chunks(Duration::from_millis(50));
     let server = Server::start(asking(&model));
     let shown = blocks("README.md", "python");
     let shown = shown.iter().find(|block| block.contains("openai")).expect("the README shows it");
@@ -151,7 +152,13 @@ fn what_the_readme_shows_survives_kill_9() {
         return;
     };
     let script = script.start().unwrap();
-    wait::until(PATIENCE, "the answer begins", || script.stdout().contains("in order")).unwrap();
+    // What it prints is one line until the end, so that the model server says how far it is.
+    wait::until(PATIENCE, "the answer begins", || {
+        model.requests().iter().any(|request| {
+            request.method == "POST" && !request.json().to_string().contains("You are the planner")
+        })
+    })
+    .unwrap();
     let server = server.kill_and_restart_there();
     let ended = script.wait_exit(PATIENCE).unwrap_or_else(|error| panic!("{error}\n{}", script.tail()));
     assert!(ended.success(), "{}", script.tail());

@@ -156,17 +156,21 @@ async fn open_weather_is_asked_when_there_is_a_key_and_the_key_is_never_shown() 
     Mock::given(path("/geo/1.0/direct"))
         .and(query_param("appid", "hush-hush"))
         .respond_with(
+            // Each call below is to reach the service.
             ResponseTemplate::new(200)
+                .insert_header("cache-control", "no-store")
                 .set_body_json(json!([{"name": "Oslo", "country": "NO", "lat": 59.9, "lon": 10.7}])),
         )
         .mount(&server)
         .await;
     Mock::given(path("/data/2.5/weather"))
         .and(query_param("units", "metric"))
-        .respond_with(ResponseTemplate::new(200).set_body_json(json!({
-            "main": {"temp": 11.47, "humidity": 78}, "wind": {"speed": 4.12},
-            "weather": [{"description": "light rain"}], "dt": 1_795_176_000,
-        })))
+        .respond_with(ResponseTemplate::new(200).insert_header("cache-control", "no-store").set_body_json(
+            json!({
+                "main": {"temp": 11.47, "humidity": 78}, "wind": {"speed": 4.12},
+                "weather": [{"description": "light rain"}], "dt": 1_795_176_000,
+            }),
+        ))
         .up_to_n_times(1)
         .mount(&server)
         .await;
