@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callboard_domain::ledger::{Book, Claim as Asked, Reservation, Verdict};
-use callboard_domain::planted::{self, Defect};
 use callboard_domain::wire;
 use callboard_ports::log::{LogError, TailControl, TailEvent};
 use callboard_ports::partition::partition_of;
@@ -165,7 +164,6 @@ impl Ledger {
 
     /// What may be done for `invocation` now. The clock is this machine's, never behind what the log has shown.
     pub fn judge(&self, invocation: &Invocation, not_after_ms: i64, claim: &Claim) -> Verdict {
-        let not_after_ms = if planted::is(Defect::IgnoreNotAfter) { i64::MAX } else { not_after_ms };
         let local_ms = self.shared.now_ms();
         self.at(self.partition_of(invocation), |shelf| {
             let now_ms = local_ms.max(shelf.latest_ms);

@@ -126,7 +126,7 @@ impl Pool {
     fn run(&mut self, key: Arc<str>, worker: usize, counted: bool) {
         let Some(flight) = self.flights.get_mut(&key) else { return };
         if flight.task.claim.is_none() {
-            // A ledgered one would be claimed in vain for ever: its ledger ignores the time by itself.
+            // A ledgered one would be claimed in vain for ever: its ledger keeps the time too.
             let ignored = planted::is(Defect::IgnoreNotAfter) && !flight.job().is_ledgered();
             if self.shared.now_ms() > flight.job().not_after_ms && !ignored {
                 self.shared.metrics.requests_expired.fetch_add(1, Relaxed);
