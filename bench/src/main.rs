@@ -3,7 +3,7 @@
 //! `stage` starts what is to be broken, `load` talks to it as a client would, `chaos` breaks it and judges what the log
 //! holds afterwards, `topics` reads that log. `flood` asks for far more than can be done, `recover` kills with much on disk.
 //! `floor` is what Kafka itself costs, `turn` the speed of the whole beside it, `machine` what it was taken on.
-//! `counter` is the outside world that effects are counted in, `result` where figures go.
+//! `counter` is the outside world that effects are counted in, `result` where figures go, `shown` how they are laid out.
 
 mod arguments;
 mod chaos;
@@ -15,6 +15,7 @@ mod machine;
 mod recover;
 mod result;
 mod seed;
+mod shown;
 mod stage;
 mod story;
 mod topics;

@@ -8,6 +8,7 @@ mod client;
 mod closed;
 mod open;
 mod question;
+mod shown;
 mod spread;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use question::{Order, ToolKind, TurnKind};
 use crate::arguments::TurnArgs;
 use crate::floor::{self, Floor};
 use crate::machine::Machine;
+use crate::shown::Shown;
 use crate::stage::{Member, Shape, Stage};
 use crate::{load, result};
 
@@ -44,6 +46,7 @@ struct Figures {
     open: Vec<Open>,
     ratios: Option<Ratios>,
     resident_mb: f64,
+    shown: Shown,
 }
 
 /// A closed loop with what it cost.
@@ -111,7 +114,7 @@ async fn measure(arguments: &TurnArgs) -> Result<Figures> {
     bar.finish_and_clear();
     let resident_mb = serve.resident_bytes().unwrap_or_default() as f64 / 1e6;
     stage.stop()?;
-    Ok(Figures {
+    let mut figures = Figures {
         machine: Machine::look(),
         log: at.log.word(),
         settings: arguments
@@ -127,7 +130,10 @@ async fn measure(arguments: &TurnArgs) -> Result<Figures> {
         closed,
         open,
         resident_mb,
-    })
+        shown: Shown::default(),
+    };
+    figures.shown = shown::of(&figures);
+    Ok(figures)
 }
 
 async fn row(

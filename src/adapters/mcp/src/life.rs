@@ -72,6 +72,7 @@ pub(crate) async fn live(server: Arc<Server>, generation: u64, stop: Cancellatio
             let why = tokio::select! {
                 biased;
                 () = stop.cancelled() => None,
+                () = life.server.doomed(generation) => Some(life.cut().await),
                 why = life.watch(&peer) => Some(why),
             };
             life.server.leaving();
@@ -140,11 +141,6 @@ impl Life {
                 biased;
                 why = ended(process) => return why,
                 _ = &mut connection.service => return "it closed the connection".to_owned(),
-                () = server.doomed() => match process {
-                    // It is then seen to have ended.
-                    Some(process) => process.kill(),
-                    None => return "its connection was cut as asked".to_owned(),
-                },
                 () = connection.changed.notified() => {
                     match timeout(server.settings.start_timeout, list(peer)).await {
                         Ok(Ok(listed)) => server.offer(Catalog::of(&server.settings, &listed)),
@@ -156,6 +152,17 @@ impl Life {
                 () = server.suspected() => if let Some(why) = ping(peer, server).await { return why },
                 _ = rounds.tick(), if !is_ours => if let Some(why) = ping(peer, server).await { return why },
             }
+        }
+    }
+
+    /// Dies as asked, and says how.
+    async fn cut(&mut self) -> String {
+        match &mut self.process {
+            Some(process) => {
+                process.kill();
+                process.ended().await
+            }
+            None => "its connection was cut as asked".to_owned(),
         }
     }
 

@@ -51,8 +51,8 @@ pub(crate) struct Server {
     slots: Semaphore,
     /// Somebody doubts that it is alive.
     suspicion: Notify,
-    /// Somebody wants to see it die.
-    doom: Notify,
+    /// The last generation that somebody wants to see die.
+    doom: watch::Sender<u64>,
     /// Answers to calls so far.
     answers: AtomicU64,
 }
@@ -75,7 +75,7 @@ impl Server {
             changes,
             slots,
             suspicion: Notify::new(),
-            doom: Notify::new(),
+            doom: watch::channel(0).0,
             answers: AtomicU64::new(0),
         }
     }
@@ -164,16 +164,15 @@ impl Server {
 
     /// Kills it in this life, on purpose; `false` where there is nothing to kill.
     pub fn kill(&self) -> bool {
-        let is_up = self.state.borrow().session.is_some();
-        if is_up {
-            self.doom.notify_waiters();
-        }
-        is_up
+        let up = self.state.borrow().session.as_ref().map(|session| session.generation);
+        // Kept until that life sees it, whatever it is busy with; the next one has another number.
+        up.inspect(|generation| _ = self.doom.send_replace(*generation)).is_some()
     }
 
-    /// Waits until it is to be killed.
-    pub async fn doomed(&self) {
-        self.doom.notified().await;
+    /// Waits until `generation` is to be killed.
+    pub async fn doomed(&self, generation: u64) {
+        // The sender is this server's own: it does not close.
+        let _ = self.doom.subscribe().wait_for(|doomed| *doomed >= generation).await;
     }
 
     fn starting(&self, generation: u64) {

@@ -90,12 +90,6 @@ impl Settings {
         let start_timeout_ms =
             judge.number("start_timeout_ms", config.start_timeout_ms, 30_000, MAX_START_TIMEOUT_MS)?;
         let concurrency = config.concurrency.map(|calls| calls as u64);
-        let approval_timeout_ms = judge.number(
-            "approval_timeout_ms",
-            config.approval_timeout_ms,
-            DEFAULT_APPROVAL_TIMEOUT_MS,
-            MAX_APPROVAL_TIMEOUT_MS,
-        )?;
         let concurrency = judge.number("concurrency", concurrency, 8, MAX_CONCURRENCY as u64)?;
         Ok(Self {
             name: Arc::from(name),
@@ -107,7 +101,7 @@ impl Settings {
             tools: judge.tools(config.tools.as_deref())?,
             effect: config.effect.as_deref().map(|class| judge.effect("effect", class)).transpose()?,
             effects: judge.effects(&config.effects)?,
-            approval_timeout_ms: (config.approval == Some(true)).then_some(approval_timeout_ms),
+            approval_timeout_ms: judge.approval(config)?,
             masks: Masks::of(secrets),
         })
     }
@@ -170,6 +164,17 @@ impl Judge<'_> {
         match set.unwrap_or(usual) {
             value if (1..=most).contains(&value) => Ok(value),
             value => Err(self.wrong(key, format!("is {value}; allowed are 1 to {most}"))),
+        }
+    }
+
+    /// How long an approval is waited for, where one is asked for.
+    fn approval(&self, config: &ServerConfig) -> Result<Option<u64>, SettingError> {
+        let (key, set) = ("approval_timeout_ms", config.approval_timeout_ms);
+        let limit = self.number(key, set, DEFAULT_APPROVAL_TIMEOUT_MS, MAX_APPROVAL_TIMEOUT_MS)?;
+        match (config.approval, set) {
+            (Some(true), _) => Ok(Some(limit)),
+            (_, Some(_)) => Err(self.wrong(key, "is set, but no approval is asked for: set approval = true")),
+            (_, None) => Ok(None),
         }
     }
 

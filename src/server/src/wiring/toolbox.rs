@@ -9,6 +9,7 @@ use callboard_ports::model::{Completer, Embedder};
 use callboard_ports::tool::Tool;
 use callboard_tools::config::{BUILT_IN, PlainConfig};
 use callboard_tools::{BuildError, Offer, OwnConfig, Registry, Runs, ToolsConfig, ask_model, own};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 
@@ -92,7 +93,7 @@ pub fn tools(config: &Config, beside: Beside<'_>) -> Result<Arc<Registry>, Failu
     Ok(Arc::new(registry))
 }
 
-/// The setting that is wrong: the one that cannot be taken by itself.
+/// The setting that is wrong: the one that cannot be taken by itself, as the reader does not say where it was.
 fn wrong_setting(set: &Settings, all: &serde_json::Error) -> String {
     let alone = |name: &str, key: &str, value: &Value| {
         serde_json::from_value::<ToolsConfig>(serde_json::json!({ name: { key: value } })).err()
@@ -104,8 +105,17 @@ fn wrong_setting(set: &Settings, all: &serde_json::Error) -> String {
         .unwrap_or_else(|| format!("tools: {all}"))
 }
 
-fn read<T: serde::de::DeserializeOwned>(name: &str, set: Map<String, Value>) -> Result<T, Failure> {
-    serde_json::from_value(Value::Object(set)).map_err(|e| Failure::usage(format!("tools.{name}: {e}")))
+/// Reads the settings of one tool, and names the one that is wrong.
+fn read<T: DeserializeOwned>(name: &str, set: Map<String, Value>) -> Result<T, Failure> {
+    let all = match serde_json::from_value(Value::Object(set.clone())) {
+        Ok(settings) => return Ok(settings),
+        Err(problem) => problem,
+    };
+    let alone = |(key, value): (&String, &Value)| {
+        let problem = serde_json::from_value::<T>(serde_json::json!({ key: value })).err()?;
+        Some(format!("tools.{name}.{key}: {problem}"))
+    };
+    Err(Failure::usage(set.iter().find_map(alone).unwrap_or_else(|| format!("tools.{name}: {all}"))))
 }
 
 /// Members of a pool run all its tools: a pool is either here or elsewhere.

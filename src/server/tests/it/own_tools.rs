@@ -95,6 +95,8 @@ fn wrong_settings_stop_the_start_with_a_sentence() {
         ("[tools.refund]\nrun = \"http\"\n", "tools.refund.effect is missing"),
         ("[tools.wether]\ntimeout_ms = 5\n", "did you mean tools.weather?"),
         ("[tools.math]\nrun = \"http\"\n", "math is a built-in tool"),
+        ("[tools.math]\ntimeout_ms = \"long\"\n", "tools.math.timeout_ms: invalid type"),
+        ("[tools.refund]\nrun = \"http\"\nconcurrency = \"all\"\n", "tools.refund.concurrency: invalid type"),
         ("[tools.http_get]\nallow = [\"10.0.0.1\"]\n", "tools.http_get.allow has \"10.0.0.1\""),
         (
             "[tools.far]\nrun = \"external\"\neffect = \"pure\"\ndescription = \"x\"\nschema = { type = \"object\" }\n",

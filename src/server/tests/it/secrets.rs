@@ -14,15 +14,17 @@ use serde_json::{Value, json};
 use crate::world::{Options, Server};
 
 /// Each says what it is when it is found.
-const CANARIES: [&str; 5] = [
+const CANARIES: [&str; 6] = [
     "sk-canary-openai-5f1c9a7be2",
     "canary-weather-8d40b6c1f3a9",
     "canary-of-alice-77e2d1c05b",
     "canary-kafka-password-31ac9",
     "canary-kafka-tls-6be02f44d8",
+    "canary-tool-header-1a2b3c4d",
 ];
 
-/// A model server that repeats the whole request's headers in its errors, as a careless one would.
+/// A model server that repeats the whole request's headers in its errors, as a careless one would; and a service of
+/// somebody's own that does nothing else.
 struct Parrot {
     address: SocketAddr,
     status: Arc<AtomicU16>,
@@ -75,6 +77,7 @@ fn serve(stream: TcpStream, status: u16, kept: &Mutex<Vec<String>>) {
     let body = String::from_utf8(body).unwrap();
     let request: Value = serde_json::from_str(&body).unwrap_or_default();
     kept.lock().unwrap().push(body);
+    let status = if request["messages"].is_array() { status } else { 500 };
     let (kind, answer) = match status {
         200 => completion(&request),
         _ => {
@@ -97,6 +100,7 @@ fn completion(request: &Value) -> (&'static str, String) {
         json!({ "steps": [
             { "id": "e", "tool": "echo", "arguments": { "text": "hi" }, "depends_on": [], "on_failure": "skip" },
             { "id": "w", "tool": "weather", "arguments": { "place": "Oslo" }, "depends_on": [], "on_failure": "skip" },
+            { "id": "l", "tool": "lookup", "arguments": {}, "depends_on": [], "on_failure": "skip" },
         ], "then": "answer", "guidance": "" })
         .to_string()
     } else {
@@ -128,7 +132,7 @@ fn files(folder: &Path, into: &mut BTreeMap<String, Vec<u8>>) {
 }
 
 fn config(parrot: &Parrot, weather: &Weather) -> String {
-    let [openai, key_of_weather, alice, password, tls] = CANARIES;
+    let [openai, key_of_weather, alice, password, tls, header] = CANARIES;
     format!(
         r#"
 planner.order = ["openai", "builtin"]
@@ -136,15 +140,23 @@ http.api_keys.alice = "{alice}"
 kafka.properties."sasl.password" = "{password}"
 kafka.properties."ssl.key.pem" = "{tls}"
 [models.openai]
-base_url = "http://{}/v1"
+base_url = "http://{address}/v1"
 api_key = "{openai}"
+[tools.lookup]
+run = "http"
+url = "http://{address}/lookup"
+effect = "pure"
+description = "Looks something up."
+max_attempts = 1
+headers.authorization = "Bearer {header}"
+schema = {{ type = "object" }}
 [tools.weather]
 base_url = "{}"
 api_key = "{key_of_weather}"
 max_attempts = 1
 "#,
-        parrot.address,
-        weather.url()
+        weather.url(),
+        address = parrot.address,
     )
 }
 
@@ -253,6 +265,7 @@ fn secrets_stay_in_the_file_that_they_were_written_to() {
     printed(&server, &mut seen);
     let prompts = parrot.prompts();
     assert!(prompts.contains("weather in Oslo"), "the model was asked: {prompts}");
+    assert!(prompts.contains("- lookup:"), "and told of the tool: {prompts}");
     seen.insert("prompts".to_owned(), prompts.into_bytes());
     let weather_asked: Vec<String> =
         weather.requests().iter().map(|request| format!("{:?}", request.query)).collect();

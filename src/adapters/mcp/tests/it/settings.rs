@@ -38,6 +38,7 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         (command(json!({ "env": { "A=B": "c" } })), "mcp.s.env", "no environment variable"),
         (command(json!({ "timeout_ms": 0 })), "mcp.s.timeout_ms", "1 to 3600000"),
         (command(json!({ "start_timeout_ms": 600_001 })), "mcp.s.start_timeout_ms", "1 to 600000"),
+        (command(json!({ "approval_timeout_ms": 5 })), "mcp.s.approval_timeout_ms", "set approval = true"),
         (command(json!({ "concurrency": 0 })), "mcp.s.concurrency", "1 to 1024"),
         (command(json!({ "pool": "a b" })), "mcp.s.pool", "[A-Za-z0-9_-]"),
         (command(json!({ "tools": [] })), "mcp.s.tools", "leave it out"),

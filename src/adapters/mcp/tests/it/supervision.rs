@@ -9,7 +9,7 @@ use callboard_testkit::wait::until_async;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use crate::world::{PATIENCE, Scripted, attempt, config, find, is_alive, start, until_gone};
+use crate::world::{PATIENCE, Scripted, attempt, config, find, is_alive, start, until_gone, until_offered};
 
 fn sigkill(pid: u32) {
     kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), Signal::KILL).unwrap();
@@ -31,6 +31,22 @@ async fn a_killed_process_is_started_again_and_its_tools_stay_offered() {
     assert_ne!(second.pid, first.pid);
     assert_eq!(it.call("echo", 1).await.unwrap(), json!("1"));
     until_gone(&first.pid.unwrap().to_string()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_to_be_killed_is_whatever_it_is_busy_with() {
+    if !require() {
+        return;
+    }
+    let it = Scripted::up(json!({})).await;
+    it.call("learn", "trick").await.unwrap();
+    until_offered(&it.servers, "it_trick").await;
+    // Right behind a change of the list nobody waits for anything for a while.
+    assert!(it.servers.kill("it"));
+    let second = it.until("a second life", |status| status.generation == 2 && status.pid.is_some()).await;
+    assert_eq!(second.phase, Phase::Up);
+    assert_eq!(it.call("echo", 1).await.unwrap(), json!("1"));
+    assert_eq!(it.status().generation, 2, "one kill is one life");
 }
 
 #[tokio::test(flavor = "multi_thread")]
