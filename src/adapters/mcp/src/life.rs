@@ -68,11 +68,11 @@ pub(crate) async fn live(server: Arc<Server>, generation: u64, stop: Cancellatio
         Ok(Some((peer, catalog))) => {
             let pid = life.process.as_ref().and_then(ServerProcess::id);
             life.server.up(Session { generation, peer: peer.clone() }, pid, catalog);
-            let began = Instant::now();
+            let (began, server) = (Instant::now(), life.server.clone());
             let why = tokio::select! {
                 biased;
                 () = stop.cancelled() => None,
-                () = life.server.doomed(generation) => Some(life.cut().await),
+                () = server.doomed(generation) => Some(life.cut().await),
                 why = life.watch(&peer) => Some(why),
             };
             life.server.leaving();
