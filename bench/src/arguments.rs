@@ -26,6 +26,8 @@ pub enum Job {
     Floor(FloorArgs),
     /// The whole system over HTTP, beside the floor of the same run
     Turn(TurnArgs),
+    /// Where the time of one turn goes, hop by hop
+    Budget(crate::budget::BudgetArgs),
     /// Count effects by idempotency key, for others to call
     Counter(CounterArgs),
 }

@@ -6,6 +6,7 @@
 //! `counter` is the outside world that effects are counted in, `result` where figures go, `shown` how they are laid out.
 
 mod arguments;
+mod budget;
 mod chaos;
 mod counter;
 mod flood;
@@ -29,6 +30,7 @@ use arguments::{Bench, Job};
 
 fn main() -> ExitCode {
     let outcome = match Bench::parse().job {
+        Job::Budget(arguments) => budget::run(&arguments),
         Job::Counter(arguments) => counter::serve(&arguments).map(|()| true),
         Job::Chaos(arguments) => chaos::run(&arguments),
         Job::Flood(arguments) => flood::run(&arguments),

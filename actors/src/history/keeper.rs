@@ -20,6 +20,8 @@ use crate::gauges::HISTORY_GROUP;
 use crate::host::Offsets;
 use crate::shared::Shared;
 
+/// A record that came between the book's start and the host's has nobody who tells of it: the log's ends are looked at this often.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How long changes are gathered before the file is written again.
 const WRITE_EVERY: Duration = Duration::from_millis(500);
 
@@ -127,6 +129,18 @@ impl Keeper {
         Ok(snapshot::coalesce(ranges, 0))
     }
 
+    /// Whether the log has what nobody told of.
+    async fn look(&self) {
+        let log = &self.shared.ports.log;
+        for (partition, reached) in self.book.positions() {
+            // A log that cannot be asked now is asked the next time.
+            if log.bounds(Topic::ConversationEvents, partition).await.is_ok_and(|bounds| bounds.end > reached)
+            {
+                self.missed.store(true, Relaxed);
+            }
+        }
+    }
+
     async fn observe(&mut self, decoded: Arc<Decoded>) -> Result<(), LogError> {
         self.fill(decoded.batch.partition, decoded.start()).await?;
         if decoded.end() > self.book.position(decoded.batch.partition) {
@@ -199,6 +213,10 @@ impl Keeper {
                     continue;
                 }
                 input = queue.recv() => input,
+                () = clock.sleep(LOOK_EVERY), if !pending => {
+                    self.look().await;
+                    continue;
+                }
             };
             match input {
                 None => return,

@@ -1,7 +1,8 @@
 //! Committing: the latest position per partition, one commit under way at a time, on a thread of its own.
 //!
-//! While a commit is under way the next positions gather, so a busy member commits as often as the broker answers, and
-//! an idle one not at all. Questions for committed positions are answered here too, behind the commits before them.
+//! Positions gather for a moment before they are committed: a commit is a record in the broker's own log, and one per turn and
+//! group cost a busy installation as much as the turns did. Whoever is about to lose a partition, and whoever asks for a
+//! position, does not wait for that moment. Questions are answered here too, behind the commits before them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,9 +18,15 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 
 use super::MemberConsumer;
+use super::orphans::Orphans;
 use crate::error::{sentence, unavailable};
 use crate::names::Names;
 
+/// How long positions gather: what was finished in the last moment before a crash is taken in hand again, and known again by
+/// its effect id.
+const GATHER: Duration = Duration::from_millis(200);
+/// Nobody wants anything: a look all the same.
+const LONGEST_NAP: Duration = Duration::from_secs(1);
 /// A commit that the broker refused for the moment (a rebalance, a coordinator that moves) is tried again after this.
 const RETRY: Duration = Duration::from_millis(100);
 /// Positions are asked for at takeovers: two per partition at once.
@@ -45,14 +52,26 @@ struct State {
     owned: BTreeSet<u32>,
     questions: Vec<(Place, Answer)>,
     consumer: Option<Arc<MemberConsumer>>,
+    /// Not before this, unless somebody waits.
+    due_at: Option<Instant>,
+    /// Somebody waits for what is wanted to be committed.
+    hurried: bool,
+    /// Not before this, whoever waits: the last commit was refused.
     retry_at: Option<Instant>,
     stopped: bool,
 }
 
 impl State {
-    fn has_work(&self) -> bool {
-        let due = self.retry_at.is_none_or(|at| at <= Instant::now());
-        self.consumer.is_some() && due && !(self.wanted.is_empty() && self.questions.is_empty())
+    /// How long there is nothing to do yet; zero where there is something.
+    fn nap(&self) -> Duration {
+        let nothing = self.wanted.is_empty() && self.questions.is_empty();
+        if self.consumer.is_none() || nothing {
+            return LONGEST_NAP;
+        }
+        let hurried = self.hurried || !self.questions.is_empty();
+        let due_at = self.due_at.filter(|_| !hurried);
+        let at = due_at.into_iter().chain(self.retry_at).max();
+        at.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()))
     }
 
     fn is_settled(&self, topic: Topic, partitions: Option<&[u32]>) -> bool {
@@ -79,9 +98,13 @@ impl Commits {
             tracing::debug!(%topic, partition, "a commit for a partition that is not ours any more is dropped");
             return;
         }
+        let first = state.wanted.is_empty();
         state.wanted.insert((topic, partition), position);
-        drop(state);
-        self.changed.notify_all();
+        if first {
+            state.due_at = Some(Instant::now() + GATHER);
+            drop(state);
+            self.changed.notify_all();
+        }
     }
 
     pub(super) fn ask(
@@ -127,9 +150,12 @@ impl Commits {
     /// Waits until what is wanted for these partitions (all of them where `None`) has been committed.
     pub(super) fn settle(&self, partitions: Option<&[u32]>, longest: Duration) -> bool {
         let unsettled = |state: &mut State| !state.stopped && !state.is_settled(self.topic, partitions);
+        let mut state = self.state();
+        state.hurried = true;
+        self.changed.notify_all();
         let (state, _) = self
             .changed
-            .wait_timeout_while(self.state(), longest, unsettled)
+            .wait_timeout_while(state, longest, unsettled)
             .unwrap_or_else(PoisonError::into_inner);
         state.is_settled(self.topic, partitions)
     }
@@ -143,19 +169,26 @@ impl Commits {
         self.changed.notify_all();
     }
 
-    /// The committing thread.
-    pub(super) fn serve(&self) {
+    /// The committing thread. Between two commits it is the one that may wait for a broker, so it looks after the group too.
+    pub(super) fn serve(&self, mut orphans: Orphans) {
         loop {
             let mut state = self.state();
-            while !state.stopped && !state.has_work() {
-                let nap = state.retry_at.map_or(Duration::from_secs(1), |_| RETRY);
-                state = self.changed.wait_timeout(state, nap).unwrap_or_else(PoisonError::into_inner).0;
-            }
             if state.stopped {
                 return;
             }
+            let nap = state.nap();
+            if !nap.is_zero() {
+                match state.consumer.clone().filter(|_| orphans.is_due()) {
+                    Some(consumer) => {
+                        drop(state);
+                        orphans.look(&consumer);
+                    }
+                    None => drop(self.changed.wait_timeout(state, nap)),
+                }
+                continue;
+            }
             let Some(consumer) = state.consumer.clone() else { continue };
-            state.retry_at = None;
+            (state.retry_at, state.due_at, state.hurried) = (None, None, false);
             state.under_way = std::mem::take(&mut state.wanted);
             let positions = state.under_way.clone();
             drop(state);

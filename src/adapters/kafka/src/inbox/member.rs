@@ -31,6 +31,8 @@ const FULL_PATIENCE: Duration = Duration::from_secs(1);
 const LAST_COMMITS: Duration = Duration::from_secs(5);
 /// How long the group may take to let a member go before it is simply closed.
 const LEAVE_WAIT: Duration = Duration::from_secs(8);
+/// How long a member that joins again stays away: its leaving is on its way to the broker.
+const AWAY: Duration = Duration::from_millis(500);
 /// A consumer that could not be built is tried again after this.
 const REOPEN: Duration = Duration::from_secs(1);
 
@@ -58,6 +60,8 @@ pub(super) struct Member {
     pub(super) retry_changes_at: Option<Instant>,
     decoder: Decoder,
     fenced: bool,
+    /// It has left to join again, not before this.
+    join_at: Option<Instant>,
 }
 
 impl Member {
@@ -85,6 +89,7 @@ impl Member {
             retry_changes_at: None,
             decoder: Decoder::default(),
             fenced: false,
+            join_at: None,
         };
         member.open().map_err(|error| LogError::Closed(sentence(&error)))?;
         Ok(member)
@@ -141,6 +146,7 @@ impl Member {
             self.orders.bell.sleep(REOPEN);
         }
         self.serve_changes();
+        self.join_again();
         self.obey();
         let moved = self.lanes.flush();
         self.steer();
@@ -149,6 +155,27 @@ impl Member {
             self.lanes.flush();
         }
         moved || read > 0
+    }
+
+    /// Leaves the group where that is asked for, gives back what it owns as in any rebalance, and joins again.
+    fn join_again(&mut self) {
+        let Some(consumer) = &self.consumer else { return };
+        if self.orders.again.swap(false, Ordering::Relaxed) {
+            consumer.unsubscribe();
+            self.join_at = Some(Instant::now() + AWAY);
+        }
+        let is_due = self.join_at.is_some_and(|at| at <= Instant::now());
+        if is_due && self.owned.is_empty() && !consumer.context().has_changes() {
+            self.join_at = None;
+            if let Err(error) = consumer.subscribe(&[&*self.name]) {
+                tracing::error!(
+                    group = self.group,
+                    error = sentence(&error),
+                    "the group cannot be joined again"
+                );
+                self.join_at = Some(Instant::now() + REOPEN);
+            }
+        }
     }
 
     /// Pauses and resumes as the caller wishes.

@@ -2,11 +2,13 @@
 //!
 //! `context` turns librdkafka's callbacks into a queue, `member` is the thread that serves it and reads, `rebalance`
 //! is what it does when partitions come and go, `commits` is the second, mostly sleeping thread that commits (the
-//! consumer's asynchronous commit never tells its result through rust-rdkafka, its synchronous one blocks).
+//! consumer's asynchronous commit never tells its result through rust-rdkafka, its synchronous one blocks), `orphans` what
+//! that thread looks after: partitions that nobody owns.
 
 mod commits;
 mod context;
 mod member;
+mod orphans;
 mod rebalance;
 
 use std::collections::BTreeMap;
@@ -29,6 +31,7 @@ use crate::reach::Reach;
 use commits::Commits;
 use context::MemberContext;
 use member::Member;
+use orphans::Orphans;
 
 type MemberConsumer = BaseConsumer<MemberContext>;
 
@@ -48,10 +51,16 @@ pub(crate) fn join(ground: &Ground<'_>, joining: &Joining) -> Result<Membership,
     let mut member = Member::new(ground, joining, lanes, Arc::clone(&orders), Arc::clone(&commits))?;
     let group = &joining.group;
     let no_thread = |error: std::io::Error| LogError::Closed(format!("no thread for group {group}: {error}"));
+    let orphans = Orphans::new(
+        ground.names.prefixed(group),
+        (Arc::clone(ground.names.topic(joining.topic)), ground.config.partitions),
+        ground.config.instance_id(),
+        Arc::clone(&orders),
+    );
     let committer = Arc::clone(&commits);
     std::thread::Builder::new()
         .name(format!("kafka-commit-{group}"))
-        .spawn(move || committer.serve())
+        .spawn(move || committer.serve(orphans))
         .map_err(no_thread)?;
     let started = std::thread::Builder::new().name(format!("kafka-{group}")).spawn(move || member.run());
     if let Err(error) = started {
@@ -68,6 +77,8 @@ struct Orders {
     holds: Mutex<BTreeMap<u32, bool>>,
     /// Everybody who waits for the farewell; `None` when it is over.
     farewell: Mutex<Farewell>,
+    /// The member is to leave its group and come back.
+    again: AtomicBool,
     released: AtomicBool,
     bell: Arc<Bell>,
 }
@@ -80,6 +91,11 @@ struct Farewell {
 }
 
 impl Orders {
+    fn join_again(&self) {
+        self.again.store(true, Ordering::Relaxed);
+        self.bell.ring();
+    }
+
     fn leave_asked(&self) -> bool {
         self.farewell.lock().unwrap_or_else(PoisonError::into_inner).asked
     }

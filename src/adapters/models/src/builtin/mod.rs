@@ -1,7 +1,8 @@
 //! The built-in planner and synthesizer: deterministic, without a model, so that the first run works with nothing
 //! installed and the last resort always answers.
 //!
-//! [`read`] understands a message ([`split`] and one reader per subject), [`steps`] makes a plan of it, [`guidance`]
+//! [`read`] understands a message ([`split`] and one reader per subject), [`follow_up`] one that takes an earlier one up
+//! again, [`steps`] makes a plan of it, [`guidance`]
 //! says what remains, [`answer`] writes the answer from the results.
 
 mod answer;
@@ -13,6 +14,7 @@ mod documents;
 mod echo;
 mod effect;
 mod expression;
+mod follow_up;
 mod guidance;
 mod place;
 mod read;
@@ -37,6 +39,9 @@ use futures_util::future::BoxFuture;
 use crate::agents::Agent;
 
 pub(crate) const PROVIDER: &str = "builtin";
+
+/// Whoever refers to a question before that says so.
+const LOOK_BACK: usize = 4;
 
 /// Who writes plans and answers here.
 pub(crate) fn author() -> Author {
@@ -79,9 +84,23 @@ impl BuiltinPlanner {
         Thought { proposal: Proposal { steps: draft.steps, then: Then::Answer, guidance }, understood }
     }
 
+    /// What it would propose for a request: for its message, or for the earlier question that it takes up again.
+    fn think_of(&self, request: &PlanRequest, agent: &Agent) -> Thought {
+        let alone = self.think(&request.message, agent, &request.down);
+        if alone.understood {
+            return alone;
+        }
+        let earlier = request.history.iter().rev().take(LOOK_BACK);
+        let taken_up = follow_up::named(&request.message).and_then(|named| {
+            let meant = earlier.filter_map(|exchange| follow_up::about(named, &exchange.message));
+            meant.map(|meant| self.think(&meant, agent, &request.down)).find(|thought| thought.understood)
+        });
+        taken_up.unwrap_or(alone)
+    }
+
     /// Whether it takes all of a message.
     pub(crate) fn understands(&self, request: &PlanRequest, agent: &Agent) -> bool {
-        self.think(&request.message, agent, &request.down).understood
+        self.think_of(request, agent).understood
     }
 
     /// The plan for `request` over the agent's tools, which are those of `toolbox`; always one.
@@ -93,7 +112,7 @@ impl BuiltinPlanner {
     ) -> PlanGenerated {
         // It has no second thoughts: what the first plan brought is answered.
         let proposal = match request.reason {
-            PlanReason::First => self.think(&request.message, agent, &request.down).proposal,
+            PlanReason::First => self.think_of(request, agent).proposal,
             PlanReason::Continue | PlanReason::Failure | PlanReason::Edit => Proposal::default(),
         };
         validated(&proposal, request, toolbox).unwrap_or_else(|problems| {

@@ -1,9 +1,12 @@
 //! What the built-in planner makes of messages, row by row.
 
+use std::sync::Arc;
+
 use callboard_domain::event::PlanGenerated;
 use callboard_domain::plan::{OnFailure, PlanReason};
+use callboard_domain::request::Exchange;
 use callboard_models::builtin::BuiltinPlanner;
-use callboard_ports::model::Planner;
+use callboard_ports::model::{PlanRequest, Planner};
 
 use crate::world::{registry, report, request, steps};
 
@@ -304,4 +307,27 @@ async fn a_second_plan_of_a_turn_has_no_steps() {
         let plan = BuiltinPlanner::new(registry()).plan(asked).await.unwrap();
         assert_eq!((plan.steps.len(), plan.version, plan.reason), (0, 2, reason));
     }
+}
+
+#[tokio::test]
+async fn what_an_earlier_question_said_need_not_be_said_again() {
+    let said = |messages: &[&str]| {
+        let exchange = |message: &&str| Exchange { message: Arc::from(*message), answer: None };
+        messages.iter().map(exchange).collect::<Vec<_>>()
+    };
+    for (earlier, message, expected) in [
+        (&["What is 350 °F in Kelvin?"][..], "and in Celsius?", "math 350 °F to °C"),
+        (&["What is 350 °F in Kelvin?", "and in Celsius?"], "And in Kelvin?", "math 350 °F to kelvin"),
+        (&["weather in Oslo"], "what about Paris?", "weather Paris"),
+        (&["weather in Oslo", "thanks"], "and in New York?", "weather New York"),
+        (&["120 USD in EUR"], "and in CHF?", "exchange 120 USD CHF"),
+        (&["weather in Oslo"], "What is 2+2?", "math 2 + 2"),
+    ] {
+        let request = PlanRequest { history: said(earlier), ..request(message) };
+        let plan = BuiltinPlanner::new(registry()).plan(request).await.unwrap();
+        assert_eq!(steps(&plan), [expected], "{message} after {earlier:?}");
+    }
+    let request = PlanRequest { history: said(&["tell me of whales"]), ..request("and in Celsius?") };
+    let plan = BuiltinPlanner::new(registry()).plan(request).await.unwrap();
+    assert!(plan.steps.is_empty() && plan.guidance.is_some(), "{plan:?}");
 }

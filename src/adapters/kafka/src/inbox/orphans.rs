@@ -1,0 +1,139 @@
+//! Partitions of a group that nobody owns.
+//!
+//! A cooperative rebalance takes a partition away in one step and gives it to its next owner in another, which whoever gave it
+//! away asks for. A static member that is killed between the two and comes back under its name gets its old place without a
+//! rebalance: nobody asks any more, and the partition stays nobody's until the group changes for another reason. So static
+//! members look at their whole group now and then. Where something is missing twice in a row, the member that owns least
+//! leaves and joins again; that is the second step.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, TryGetError};
+use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaError;
+
+use super::{MemberConsumer, Orders};
+
+/// Longer than the two steps of a rebalance take; what nobody owns is served again after twice this.
+const LOOK_EVERY: Duration = Duration::from_secs(4);
+/// Closing a member waits for a look that is under way.
+const LOOK_WAIT: Duration = Duration::from_secs(1);
+
+/// Watches over one group, for one member.
+pub(super) struct Orphans {
+    pub(super) group: String,
+    pub(super) topic: Arc<str>,
+    /// All partitions of the topic.
+    pub(super) partitions: u32,
+    /// The member's own; without one the broker never gives a place back without a rebalance.
+    pub(super) instance: Option<String>,
+    pub(super) orders: Arc<Orders>,
+    next_look: Instant,
+    /// Something was missing at the last look.
+    suspected: bool,
+}
+
+/// A member as the group has it: how many partitions it owns, and its id.
+type Share = (usize, String);
+
+impl Orphans {
+    pub(super) fn new(
+        group: String,
+        (topic, partitions): (Arc<str>, u32),
+        instance: Option<String>,
+        orders: Arc<Orders>,
+    ) -> Self {
+        let next_look = Instant::now() + LOOK_EVERY;
+        Self { group, topic, partitions, instance, orders, next_look, suspected: false }
+    }
+
+    pub(super) fn is_due(&self) -> bool {
+        self.instance.is_some() && Instant::now() >= self.next_look
+    }
+
+    /// Looks at the group, and lets the member join again where that is what it takes.
+    pub(super) fn look(&mut self, consumer: &MemberConsumer) {
+        self.next_look = Instant::now() + LOOK_EVERY;
+        // A group that cannot be looked at, or is on the move, tells nothing.
+        let seen = self.shares(consumer).ok().flatten();
+        let missing = seen.filter(|(owned, _)| owned.len() < self.partitions as usize);
+        let Some((owned, shares)) = missing else {
+            self.suspected = false;
+            return;
+        };
+        if !std::mem::replace(&mut self.suspected, true) {
+            return;
+        }
+        let least = shares.into_iter().min().map(|(_, id)| id).unwrap_or_default();
+        // The broker makes a static member's id of its instance.
+        if self.instance.as_ref().is_some_and(|instance| least.starts_with(&format!("{instance}-"))) {
+            let missing: Vec<u32> = (0..self.partitions).filter(|one| !owned.contains(one)).collect();
+            tracing::warn!(
+                group = self.group,
+                ?missing,
+                "partitions that nobody owns: joining the group again"
+            );
+            self.suspected = false;
+            self.orders.join_again();
+        }
+    }
+
+    /// What the group's members own together and one by one; `None` while it is not at rest.
+    fn shares(&self, consumer: &MemberConsumer) -> Result<Option<(BTreeSet<u32>, Vec<Share>)>, KafkaError> {
+        let list = consumer.fetch_group_list(Some(&self.group), LOOK_WAIT)?;
+        let group =
+            list.groups().iter().find(|group| group.name() == self.group && group.state() == "Stable");
+        let Some(group) = group else { return Ok(None) };
+        let (mut owned, mut shares) = (BTreeSet::new(), Vec::new());
+        for member in group.members() {
+            let has =
+                member.assignment().and_then(|bytes| partitions(bytes, &self.topic).ok()).unwrap_or_default();
+            shares.push((has.len(), member.id().to_owned()));
+            owned.extend(has);
+        }
+        Ok(Some((owned, shares)))
+    }
+}
+
+/// The partitions of `topic` in an assignment as Kafka's consumers write it (`ConsumerProtocolAssignment`): a version, then for
+/// each topic its name and partitions; big-endian, lengths first.
+fn partitions(mut bytes: &[u8], topic: &str) -> Result<Vec<u32>, TryGetError> {
+    let mut found = Vec::new();
+    bytes.try_get_i16()?;
+    for _ in 0..bytes.try_get_i32()? {
+        let length = usize::try_from(bytes.try_get_i16()?).unwrap_or(0);
+        let mut name = vec![0; length];
+        bytes.try_copy_to_slice(&mut name)?;
+        for _ in 0..bytes.try_get_i32()? {
+            let partition = bytes.try_get_i32()?;
+            if name == topic.as_bytes() {
+                found.extend(u32::try_from(partition));
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::partitions;
+
+    #[test]
+    fn an_assignment_is_read_as_kafka_writes_it() {
+        let mut bytes = vec![0, 3, 0, 0, 0, 2];
+        for (name, numbers) in [("other", &[7_u8][..]), ("mine", &[0, 5])] {
+            bytes.extend([0, name.len() as u8]);
+            bytes.extend(name.as_bytes());
+            bytes.extend([0, 0, 0, numbers.len() as u8]);
+            numbers.iter().for_each(|number| bytes.extend([0, 0, 0, *number]));
+        }
+        bytes.extend([0, 0, 0, 0]);
+        assert_eq!(partitions(&bytes, "mine").unwrap(), [0, 5]);
+        assert_eq!(partitions(&bytes, "absent").unwrap(), Vec::<u32>::new());
+        for length in 0..bytes.len() - 4 {
+            assert!(partitions(&bytes[..length], "mine").is_err(), "cut at {length}");
+        }
+    }
+}
