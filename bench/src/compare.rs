@@ -12,7 +12,7 @@ use crate::shown::number;
 /// Not figures of what was measured: where it was taken, how it is laid out, and instants.
 const NOT_FIGURES: [&str; 6] = ["machine", "shown", "timeline", "at_ms", "seed", "cores"];
 /// What two results must have alike to be compared at all.
-const ALIKE: [&str; 7] = ["log", "settings", "turn", "seconds", "setup", "chain_hops", "workers_can_do_per_s"];
+const ALIKE: [&str; 6] = ["log", "settings", "turn", "seconds", "setup", "workers_can_do_per_s"];
 /// By which an entry of a list is known, whatever its place in it.
 const NAMES: [&str; 8] =
     ["name", "row", "component", "clients", "load_percent", "in_flight", "conversations", "events"];
@@ -30,7 +30,7 @@ struct Moved {
 
 pub fn run(arguments: &CompareArgs) -> Result<bool> {
     let (a, b) = (&arguments.a, &arguments.b);
-    if !(arguments.noise >= 0.0) {
+    if arguments.noise.is_nan() || arguments.noise < 0.0 {
         bail!("--noise {} is no percentage; say how many percent are noise, 10 for example", arguments.noise);
     }
     match (a.is_dir(), b.is_dir()) {

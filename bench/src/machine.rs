@@ -48,9 +48,8 @@ impl Machine {
 }
 
 /// `arguments` as one line for a shell.
-fn typed(arguments: impl Iterator<Item = String>) -> String {
+fn typed(mut arguments: impl Iterator<Item = String>) -> String {
     let mut words = Vec::new();
-    let mut arguments = arguments.peekable();
     while let Some(word) = arguments.next() {
         if PLACES.contains(&word.as_str()) {
             arguments.next();

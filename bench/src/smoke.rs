@@ -31,16 +31,19 @@ const JOBS: &[Small] = &[
     },
     Small {
         line: "turn --log embedded --set log.fsync=never --clients 1,4 --open 75 --seconds 0.3 --matrix",
-        has: &["/closed/1/turns", "/open/0/turns", "/fsync_ms", "/matrix/12/many_turns_per_s", "/shown/goals"],
+        has: &[
+            "/closed/1/turns",
+            "/open/0/turns",
+            "/fsync_ms",
+            "/matrix/12/many_turns_per_s",
+            "/shown/goals",
+        ],
     },
     Small {
         line: "flood --log embedded --workers 1 --seconds 1 --conversations 1 --drain 60",
         has: &["/asked", "/accepted", "/refused/429", "/ended/answered"],
     },
-    Small {
-        line: "recover --log embedded --conversations 50 --open 2",
-        has: &["/log"],
-    },
+    Small { line: "recover --log embedded --conversations 50 --open 2", has: &["/log"] },
     Small {
         line: "chaos --log embedded --minutes 0.1 --pace 2 --rate 6 --drain 60",
         has: &["/verdict/accepted", "/verdict/answered", "/replay/equal"],
@@ -55,7 +58,8 @@ pub fn run(arguments: &SmokeArgs) -> Result<bool> {
     let mut told = Vec::new();
     for small in JOBS.iter().filter(wanted) {
         let began = Instant::now();
-        one(small, arguments.binary.as_deref(), &results).with_context(|| format!("smoke: {}", small.line))?;
+        one(small, arguments.binary.as_deref(), &results)
+            .with_context(|| format!("smoke: {}", small.line))?;
         told.push(format!("{:6.1} s  {}", began.elapsed().as_secs_f64(), small.line));
     }
     if told.is_empty() {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::recovery::{Cost, Entry};
+use super::shown;
 use super::verdict::Verdict;
 use crate::machine::Machine;
-use super::shown;
 use crate::shown::Shown;
 
 /// How a run was made, so that it can be made again.

@@ -39,9 +39,8 @@ pub struct Taken {
 /// # Errors
 /// A folder that is not there, and a file that is no JSON or shows something in another form.
 pub fn read(folder: &Path) -> Result<Vec<Kept>> {
-    let entries = std::fs::read_dir(folder).with_context(|| {
-        format!("{} is no folder of results; name it with --results", folder.display())
-    })?;
+    let entries = std::fs::read_dir(folder)
+        .with_context(|| format!("{} is no folder of results; name it with --results", folder.display()))?;
     let mut files: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     files.retain(|file| file.extension().is_some_and(|ending| ending == "json"));
     files.sort();
@@ -68,11 +67,16 @@ fn one(file: &Path) -> Result<Result<Kept, String>> {
     };
     let shown = match result["shown"].take() {
         Value::Null => return Ok(Err("it has no field `shown`: it is of an older build".to_owned())),
-        shown => serde_json::from_value::<Shown>(shown)
-            .with_context(|| format!("the field `shown` of {} is not as the bench writes it", file.display()))?,
+        shown => serde_json::from_value::<Shown>(shown).with_context(|| {
+            format!("the field `shown` of {} is not as the bench writes it", file.display())
+        })?,
     };
     if let Some(table) = shown.tables.iter().find(|t| t.rows.iter().any(|row| row.len() != t.columns.len())) {
-        bail!("{}: a row of the table {:?} has not as many cells as it has columns", file.display(), table.title);
+        bail!(
+            "{}: a row of the table {:?} has not as many cells as it has columns",
+            file.display(),
+            table.title
+        );
     }
     let taken = serde_json::from_value(result["machine"].take()).unwrap_or_default();
     Ok(Ok(Kept { name, job, taken, shown }))

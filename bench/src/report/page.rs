@@ -22,7 +22,10 @@ pub fn of(all: &[Kept], drawn: &Drawn) -> Result<String> {
         page = page.replace(&format!("{{{{{job}}}}}"), &text);
     }
     if let Some(at) = page.find("{{") {
-        bail!("the template has a place that nothing fills: {}", page[at..].lines().next().unwrap_or_default());
+        bail!(
+            "the template has a place that nothing fills: {}",
+            page[at..].lines().next().unwrap_or_default()
+        );
     }
     Ok(page)
 }
@@ -58,8 +61,7 @@ fn table(table: &Table) -> String {
 
 /// A line of a table.
 fn line(cells: &[&str]) -> String {
-    let cells: Vec<String> =
-        cells.iter().map(|cell| cell.replace('|', "\\|").replace('\n', " ")).collect();
+    let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|").replace('\n', " ")).collect();
     format!("| {} |\n", cells.join(" | "))
 }
 

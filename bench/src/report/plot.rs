@@ -1,9 +1,9 @@
 //! A plot as SVG: white ground, few lines, a legend where there is more than one series.
 
 use anyhow::{Result, anyhow};
-use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
+use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::prelude::{
-    ChartBuilder, Circle, IntoDrawingArea, IntoLogRange, LineSeries, PathElement, Ranged, SVGBackend,
+    ChartBuilder, Circle, IntoDrawingArea, IntoLogRange, LineSeries, PathElement, SVGBackend,
     SeriesLabelPosition,
 };
 use plotters::style::{BLACK, Color, IntoFont, RGBColor, WHITE};
@@ -36,7 +36,12 @@ pub fn draw(plot: &Plot) -> Result<Option<String>> {
         .iter()
         .map(|line| Series {
             name: line.name.clone(),
-            points: line.points.iter().copied().filter(|(x, y)| fits(&plot.x, *x) && fits(&plot.y, *y)).collect(),
+            points: line
+                .points
+                .iter()
+                .copied()
+                .filter(|(x, y)| fits(&plot.x, *x) && fits(&plot.y, *y))
+                .collect(),
         })
         .filter(|line| !line.points.is_empty())
         .collect();
@@ -92,8 +97,8 @@ where
         .axis_style(GREY)
         .x_desc(&plot.x.label)
         .y_desc(&plot.y.label)
-        .x_label_formatter(&|value| number(*value))
-        .y_label_formatter(&|value| number(*value))
+        .x_label_formatter(&|value: &f64| number(*value))
+        .y_label_formatter(&|value: &f64| number(*value))
         .label_style((FONT, 13).into_font().color(&GREY))
         .axis_desc_style((FONT, 14).into_font().color(&BLACK))
         .draw()

@@ -96,8 +96,7 @@ async fn measure(arguments: &TurnArgs) -> Result<Figures> {
     let (floor, fsync_ms) = match stage.engine.kafka() {
         Some(_) if !arguments.without_floor => {
             let shape = floor::shape(&stage, &serve.url, &kind).await?;
-            let floor =
-                floor::measure(&stage, shape, HOPS, &arguments.clients, arguments.seconds).await?;
+            let floor = floor::measure(&stage, shape, HOPS, &arguments.clients, arguments.seconds).await?;
             (Some(floor), None)
         }
         Some(_) => (None, None),

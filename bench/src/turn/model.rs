@@ -33,9 +33,9 @@ fn respond(request: &Value) -> String {
     if system.contains("You are the planner") {
         let steps: Vec<Value> = words()
             .enumerate()
-            .map(|(at, word)| {
-                json!({ "id": format!("e{at}"), "tool": "echo", "arguments": { "text": word } })
-            })
+            .map(
+                |(at, word)| json!({ "id": format!("e{at}"), "tool": "echo", "arguments": { "text": word } }),
+            )
             .collect();
         return json!({ "steps": steps, "then": "answer", "guidance": "" }).to_string();
     }

@@ -49,7 +49,11 @@ impl std::fmt::Display for TurnKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (order, tool) = (format!("{:?}", self.order), format!("{:?}", self.tool));
         write!(f, "{} {} {} steps", self.steps, order.to_lowercase(), tool.to_lowercase())?;
-        if self.text_bytes > Self::default().text_bytes { write!(f, " of {} bytes", self.text_bytes) } else { Ok(()) }
+        if self.text_bytes > Self::default().text_bytes {
+            write!(f, " of {} bytes", self.text_bytes)
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -19,11 +19,14 @@ pub fn of(figures: &Figures) -> Shown {
 
 /// The log, and what was set otherwise than usual.
 fn place(figures: &Figures) -> String {
-    let set: Vec<String> =
-        figures.settings.iter().map(|(name, value)| format!("`{name}={value}`")).collect();
+    let set: Vec<String> = figures.settings.iter().map(|(name, value)| format!("`{name}={value}`")).collect();
     let usual = figures.turn == TurnKind::default();
     let turn = if usual { String::new() } else { format!(", {}", figures.turn) };
-    if set.is_empty() { format!("{}{turn}", figures.log) } else { format!("{}, {}{turn}", figures.log, set.join(", ")) }
+    if set.is_empty() {
+        format!("{}{turn}", figures.log)
+    } else {
+        format!("{}, {}{turn}", figures.log, set.join(", "))
+    }
 }
 
 fn closed(figures: &Figures) -> Table {
@@ -110,7 +113,9 @@ fn words(figures: &Figures) -> String {
 fn matrix(figures: &Figures) -> Table {
     let columns = ["turn", "one client: p50 ms", "p99 ms", "64 clients: turns/s", "CPU ms a turn", "remark"];
     let mut table = Table::new(&format!("Other turns on {}", place(figures)), &columns);
-    table.note = "`echo` steps where nothing else is said; each row's plan was read back and is of that shape.".to_owned();
+    table.note =
+        "`echo` steps where nothing else is said; each row's plan was read back and is of that shape."
+            .to_owned();
     let figure = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), number);
     for kind in &figures.matrix {
         let times = kind.one_client.as_ref();
@@ -155,7 +160,9 @@ fn goals(figures: &Figures) -> Vec<Goal> {
 fn embedded(figures: &Figures, fsync_ms: f64, p50_ms: f64) -> Option<Goal> {
     let mode = figures.settings.iter().find(|(name, _)| name == "log.fsync");
     match mode.map_or("group", |(_, mode)| mode.as_str()) {
-        "never" => Some(Goal::at_most("turn on the embedded log, `never`, one client, p50", 2.0, p50_ms, "ms")),
+        "never" => {
+            Some(Goal::at_most("turn on the embedded log, `never`, one client, p50", 2.0, p50_ms, "ms"))
+        }
         "group" => {
             let figure = format!(
                 "turn on the embedded log, `group`, one client, p50 (5 fsyncs of {} ms + 2 ms)",

@@ -139,7 +139,9 @@ fn decode(kind: &str, bytes: &[u8]) -> Body {
 #[divan::bench(args = golden())]
 fn decode_record(bencher: Bencher<'_, '_>, record: &Golden) {
     let (kind, _) = record.name.split_once('/').expect("a kind and a name");
-    bencher.counter(BytesCount::new(record.bytes.len())).bench_local(|| decode(kind, black_box(&record.bytes)));
+    bencher
+        .counter(BytesCount::new(record.bytes.len()))
+        .bench_local(|| decode(kind, black_box(&record.bytes)));
 }
 
 #[divan::bench(args = golden())]

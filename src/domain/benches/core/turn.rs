@@ -6,8 +6,8 @@ use callboard_domain::event::{
     UserQueryReceived,
 };
 use callboard_domain::plan::{
-    Backoff, EffectClass, OnFailure, PlanReason, Proposal, ProposedStep, StepPolicy, Then, ToolRefusal, Toolbox,
-    validate,
+    Backoff, EffectClass, OnFailure, PlanReason, Proposal, ProposedStep, StepPolicy, Then, ToolRefusal,
+    Toolbox, validate,
 };
 use callboard_domain::wire::{self, Readable, Stamp};
 use callboard_domain::{Applied, CommandId, ConversationId, RawJson, StepId, apply};
@@ -122,7 +122,10 @@ pub fn records() -> Vec<Recorded> {
             body: Readable::Event(events[at].clone()),
         }
     };
-    (0..TURNS).flat_map(|turn| (0..EVENTS_PER_TURN).map(move |at| (turn, at))).map(|(t, at)| record(t, at)).collect()
+    (0..TURNS)
+        .flat_map(|turn| (0..EVENTS_PER_TURN).map(move |at| (turn, at)))
+        .map(|(t, at)| record(t, at))
+        .collect()
 }
 
 /// The same conversation as it lies in the log.
