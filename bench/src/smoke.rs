@@ -27,15 +27,16 @@ const JOBS: &[Small] = &[
     },
     Small {
         line: "turn --log kafka1 --clients 1,4 --open 75 --seconds 0.4",
-        has: &["/floor/turns/1/count", "/closed/1/turns", "/open/0/turns", "/ratios/best_to_turn_shape"],
+        has: &["/floor/turns/1/count", "/closed/1/answered", "/open/0/load_percent", "/ratios"],
     },
     Small {
         line: "turn --log embedded --set log.fsync=never --clients 1,4 --open 75 --seconds 0.3 --matrix",
         has: &[
-            "/closed/1/turns",
-            "/open/0/turns",
+            "/closed/1/answered",
             "/fsync_ms",
-            "/matrix/12/many_turns_per_s",
+            "/matrix/2/waiting_steps",
+            "/matrix/8/refused",
+            "/matrix/12/answered",
             "/shown/goals",
         ],
     },

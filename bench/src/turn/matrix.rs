@@ -35,6 +35,8 @@ pub struct Kind {
     pub many_cpu_ms_per_turn: Option<f64>,
     /// How the server refused such a turn, where it does so by design.
     pub refused: Option<String>,
+    /// Answers that were checked, warm-up included.
+    pub answered: usize,
 }
 
 /// Every row, on a stage that runs. The rows with a model start its server again, with other settings.
@@ -98,6 +100,7 @@ async fn measure(
         many_turns_per_s: None,
         many_cpu_ms_per_turn: None,
         refused: None,
+        answered: 0,
     };
     match look(serve, &turn, numbers).await {
         Ok(waiting) => kind.waiting_steps = Some(waiting),
@@ -109,9 +112,12 @@ async fn measure(
             None => return Err(why.context(format!("a turn of {}", kind.row))),
         },
     }
-    kind.one_client = Some(row(serve, 1, turn, numbers, length).await?.loop_.times);
+    let alone = row(serve, 1, turn, numbers, length).await?;
     let many = row(serve, MANY, turn, numbers, length).await?;
-    kind.many_turns_per_s = Some(many.loop_.turns_per_s);
+    kind.answered = alone.loop_.answered + many.loop_.answered;
+    // A run that was too short for one whole turn has no figure.
+    kind.one_client = (alone.loop_.turns > 0).then_some(alone.loop_.times);
+    kind.many_turns_per_s = (many.loop_.turns > 0).then_some(many.loop_.turns_per_s);
     kind.many_cpu_ms_per_turn = Some(many.cpu_ms_per_turn);
     Ok(kind)
 }

@@ -179,9 +179,7 @@ async fn row(
     let before = serve.cpu_ms().unwrap_or_default();
     let loop_ = closed::run(&serve.url, clients, kind, numbers, (warm_up, length)).await?;
     let spent = serve.cpu_ms().unwrap_or_default() - before;
-    // The warm-up's turns cost as much as the measured ones.
-    let turns = loop_.turns_per_s * (warm_up + length).as_secs_f64();
-    Ok(Row { loop_, cpu_ms_per_turn: spent / turns.max(1.0) })
+    Ok(Row { cpu_ms_per_turn: spent / (loop_.answered as f64).max(1.0), loop_ })
 }
 
 fn ratios(floor: &Floor, closed: &[Row]) -> Option<Ratios> {
