@@ -61,6 +61,15 @@ pub fn draw(plot: &Plot) -> Result<Option<String>> {
     Ok(Some(svg))
 }
 
+/// `10` where [`number`] says `10.0`: nothing was measured at a tick.
+fn tick(value: f64) -> String {
+    let text = number(value);
+    match text.split_once('.') {
+        Some((whole, rest)) if rest.bytes().all(|digit| digit == b'0') => whole.to_owned(),
+        _ => text,
+    }
+}
+
 /// From the smallest to the largest value with room around, from nought on a linear axis.
 fn range(axis: &Axis, values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
     let (low, high) =
@@ -97,8 +106,8 @@ where
         .axis_style(GREY)
         .x_desc(&plot.x.label)
         .y_desc(&plot.y.label)
-        .x_label_formatter(&|value: &f64| number(*value))
-        .y_label_formatter(&|value: &f64| number(*value))
+        .x_label_formatter(&|value: &f64| tick(*value))
+        .y_label_formatter(&|value: &f64| tick(*value))
         .label_style((FONT, 13).into_font().color(&GREY))
         .axis_desc_style((FONT, 14).into_font().color(&BLACK))
         .draw()
