@@ -112,9 +112,10 @@ fn compare(a: &Value, b: &Value, noise: f64) -> Result<Vec<Moved>> {
             bail!("A has {field} {was}, B {is}; take both with the same");
         }
     }
-    let (mut was, mut is) = (BTreeMap::new(), BTreeMap::new());
+    let (mut was, mut is) = (Vec::new(), Vec::new());
     leaves("", a, &mut was);
     leaves("", b, &mut is);
+    let is: BTreeMap<String, f64> = is.into_iter().collect();
     let all: Vec<Moved> = was
         .into_iter()
         .filter_map(|(name, a)| {
@@ -151,8 +152,8 @@ fn told(value: &Value) -> String {
     }
 }
 
-/// All numbers in `value` by their path.
-fn leaves(path: &str, value: &Value, into: &mut BTreeMap<String, f64>) {
+/// All numbers in `value` with their paths, in its order.
+fn leaves(path: &str, value: &Value, into: &mut Vec<(String, f64)>) {
     match value {
         Value::Number(figure) => {
             into.extend(figure.as_f64().map(|figure| (path.to_owned(), figure)));

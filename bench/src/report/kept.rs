@@ -43,7 +43,7 @@ pub fn read(folder: &Path) -> Result<Vec<Kept>> {
         .with_context(|| format!("{} is no folder of results; name it with --results", folder.display()))?;
     let mut files: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     files.retain(|file| file.extension().is_some_and(|ending| ending == "json"));
-    files.sort();
+    files.sort_by_key(|file| file.file_stem().map(std::ffi::OsStr::to_owned));
     let mut all = Vec::new();
     for file in &files {
         match one(file)? {
