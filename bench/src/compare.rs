@@ -12,7 +12,7 @@ use crate::shown::number;
 /// Not figures of what was measured: where it was taken, how it is laid out, and instants.
 const NOT_FIGURES: [&str; 6] = ["machine", "shown", "timeline", "at_ms", "seed", "cores"];
 /// What two results must have alike to be compared at all.
-const ALIKE: [&str; 6] = ["log", "settings", "turn", "seconds", "setup", "workers_can_do_per_s"];
+const ALIKE: [&str; 5] = ["log", "settings", "turn", "setup", "workers_can_do_per_s"];
 /// By which an entry of a list is known, whatever its place in it.
 const NAMES: [&str; 8] =
     ["name", "row", "component", "clients", "load_percent", "in_flight", "conversations", "events"];
