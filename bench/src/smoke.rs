@@ -56,7 +56,7 @@ const JOBS: &[Small] = &[
         has: &["/log", "/conversations"],
     },
     Small {
-        line: "chaos --log embedded --minutes 0.1 --pace 2 --rate 6 --drain 60",
+        line: "chaos --log embedded --minutes 0.1 --only serve,actor --pace 2 --rate 6 --drain 60",
         timed: false,
         has: &["/verdict/accepted", "/verdict/answered", "/replay/equal"],
     },
