@@ -28,8 +28,48 @@ pub enum Job {
     Turn(TurnArgs),
     /// Where the time of one turn goes, hop by hop
     Budget(crate::budget::BudgetArgs),
+    /// Every job in its smallest form: that it works, never how fast
+    Smoke(SmokeArgs),
+    /// What moved beyond noise between two results or two folders of them
+    Compare(CompareArgs),
+    /// Write BENCHMARK.md and its plots from the results
+    Report(ReportArgs),
     /// Count effects by idempotency key, for others to call
     Counter(CounterArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ReportArgs {
+    /// Folder of the results
+    #[arg(long, value_name = "DIR", default_value = "bench/results")]
+    pub results: PathBuf,
+    /// The page
+    #[arg(long, value_name = "FILE", default_value = "BENCHMARK.md")]
+    pub out: PathBuf,
+    /// Folder of the plots
+    #[arg(long, value_name = "DIR", default_value = "bench/plots")]
+    pub plots: PathBuf,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct CompareArgs {
+    /// A result, or a folder of results
+    pub a: PathBuf,
+    /// Another one: a file where the first is a file, a folder where it is a folder
+    pub b: PathBuf,
+    /// What differs by less is noise, percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 10.0)]
+    pub noise: f64,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct SmokeArgs {
+    /// The binary under test [default: `callboard` beside this one]
+    #[arg(long, value_name = "PATH")]
+    pub binary: Option<PathBuf>,
+    /// Only jobs whose command line holds this
+    #[arg(long, value_name = "WORD")]
+    pub only: Option<String>,
 }
 
 /// What carries the topics.
@@ -222,6 +262,9 @@ pub struct TurnArgs {
     /// Do not measure what the same records cost through plain rdkafka
     #[arg(long)]
     pub without_floor: bool,
+    /// Then other turns, a row each: fewer and more steps, one after the other, longer texts, `math`, a model stub
+    #[arg(long)]
+    pub matrix: bool,
 }
 
 impl TurnArgs {

@@ -1,5 +1,7 @@
 //! `callboard-bench flood`: far more questions than the workers can answer. Memory must stay within its bounds, whoever is
-//! refused must be told when to come again, and what was accepted must be answered.
+//! refused must be told when to come again, and what was accepted must be answered. `shown` lays it out.
+
+mod shown;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +16,9 @@ use tokio::task::JoinSet;
 
 use crate::arguments::FloodArgs;
 use crate::load::{self, Load, Palette, Question, Targets};
+use crate::machine::Machine;
 use crate::result;
+use crate::shown::Shown;
 use crate::stage::{Member, Shape, Stage};
 
 /// One step of a flooding question.
@@ -51,6 +55,8 @@ struct Figures {
     then_answered_in_s: f64,
     /// Highest values that the server's own gauges showed.
     gauges: BTreeMap<String, f64>,
+    machine: Option<Machine>,
+    shown: Shown,
 }
 
 /// What happens to flooding questions.
@@ -106,7 +112,7 @@ async fn flood(arguments: &FloodArgs) -> Result<Figures> {
     let without = tally.without_retry_after.load(Ordering::Relaxed);
     let refused_busy = refused.contains_key("429");
     let within = peak <= rest * 3 / 2 + BOUNDS_BYTES;
-    Ok(Figures {
+    let mut figures = Figures {
         good: within && refused_busy && unfinished == 0 && otherwise == 0 && without == 0,
         log: arguments.stage.log.word(),
         bench_build: result::build(),
@@ -127,7 +133,11 @@ async fn flood(arguments: &FloodArgs) -> Result<Figures> {
         after_mb: mb(serve.resident_bytes().unwrap_or_default()),
         then_answered_in_s,
         gauges,
-    })
+        machine: Some(Machine::look()),
+        shown: Shown::default(),
+    };
+    figures.shown = shown::of(&figures);
+    Ok(figures)
 }
 
 async fn start(arguments: &FloodArgs, http: &reqwest::Client) -> Result<Stage> {

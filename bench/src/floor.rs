@@ -1,5 +1,7 @@
 //! `callboard-bench floor`: what Kafka itself costs here, through plain rdkafka. The turn's shape is that of a real turn, which
-//! is asked of Callboard first and read back from the topics.
+//! is asked of Callboard first and read back from the topics. `shown` lays it out.
+
+mod shown;
 
 use anyhow::{Context, Result, bail};
 use callboard_kafka::floor::{Pace, Rates, Shape, Slot, TurnRecord, chains, rates, turns};
@@ -11,6 +13,7 @@ use serde::Serialize;
 
 use crate::arguments::FloorArgs;
 use crate::machine::Machine;
+use crate::shown::Shown;
 use crate::stage::{self, Stage};
 use crate::turn::{Client, TurnKind};
 use crate::{load, result, topics};
@@ -18,8 +21,11 @@ use crate::{load, result, topics};
 /// Of the records of chains and rates, as a middling event has them.
 const RECORD_BYTES: usize = 400;
 const PARTITIONS: i32 = 8;
-const RATE_RECORDS: usize = 300_000;
-const HOP_COUNT: usize = 2_000;
+/// Produced and consumed for each second of `--seconds`.
+const RATE_RECORDS_PER_S: f64 = 60_000.0;
+/// Hops one after the other; a short run does with fewer.
+const HOPS_PER_S: f64 = 400.0;
+const MOST_HOPS: f64 = 2_000.0;
 
 /// What plain Kafka does here.
 #[derive(Debug, Clone, Serialize)]
@@ -39,6 +45,7 @@ struct Figures {
     log: &'static str,
     floor: Floor,
     rates: Rates,
+    shown: Shown,
 }
 
 pub fn run(arguments: &FloorArgs) -> Result<bool> {
@@ -56,11 +63,14 @@ pub fn run(arguments: &FloorArgs) -> Result<bool> {
         stage.stop()?;
         let floor = measure(&stage, shape, arguments.hops, &arguments.in_flight, arguments.seconds).await?;
         let brokers = bootstrap(&stage)?;
+        let records = (RATE_RECORDS_PER_S * arguments.seconds).max(1_000.0) as usize;
         let rates = tokio::task::spawn_blocking(move || {
             let topic = topic(&brokers, "rates")?;
-            anyhow::Ok(rates(&brokers, (&topic, PARTITIONS), RATE_RECORDS, RECORD_BYTES)?)
+            anyhow::Ok(rates(&brokers, (&topic, PARTITIONS), records, RECORD_BYTES)?)
         });
-        anyhow::Ok(Figures { machine: Machine::look(), log: at.log.word(), floor, rates: rates.await?? })
+        let rates = rates.await??;
+        let shown = shown::of(at.log.word(), &floor, &rates);
+        anyhow::Ok(Figures { machine: Machine::look(), log: at.log.word(), floor, rates, shown })
     })?;
     println!("{}", serde_json::to_string_pretty(&figures)?);
     result::write(arguments.stage.out.as_deref(), "floor", arguments.stage.log.word(), &figures)?;
@@ -87,11 +97,12 @@ pub async fn measure(
     seconds: f64,
 ) -> Result<Floor> {
     let (brokers, in_flight) = (bootstrap(stage)?, in_flight.to_vec());
+    let hop_count = (HOPS_PER_S * seconds).clamp(100.0, MOST_HOPS) as usize;
     let work = move || {
         let probe = Probe::new(&brokers)?;
         let value = [b'x'; RECORD_BYTES];
         let hop = Raw { value: Some(&value), ..Raw::default() };
-        let hop = probe.hops(&topic(&brokers, "hop")?, HOP_COUNT, hop)?;
+        let hop = probe.hops(&topic(&brokers, "hop")?, hop_count, hop)?;
         let chain_topic = topic(&brokers, "chain")?;
         let shape = Shape {
             commands: topic(&brokers, "commands")?,

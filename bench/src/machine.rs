@@ -4,7 +4,10 @@ use serde::Serialize;
 
 use crate::result;
 
-/// The machine and the build, without anything that names them.
+/// Arguments whose value is a place on this machine.
+const PLACES: [&str; 3] = ["--out", "--binary", "--keep"];
+
+/// The machine, the build and the command, without anything that names the machine.
 #[derive(Debug, Clone, Serialize)]
 pub struct Machine {
     pub cores: usize,
@@ -15,6 +18,8 @@ pub struct Machine {
     pub version: &'static str,
     /// Of the checkout that the bench runs in; null outside of one.
     pub commit: Option<String>,
+    /// What was typed behind `callboard-bench`, places on the machine left out.
+    pub command: String,
 }
 
 impl Machine {
@@ -37,6 +42,32 @@ impl Machine {
             bench_build: result::build(),
             version: env!("CARGO_PKG_VERSION"),
             commit: commit.map(|git| String::from_utf8_lossy(&git.stdout).trim().to_owned()),
+            command: typed(std::env::args().skip(1)),
         }
+    }
+}
+
+/// `arguments` as one line for a shell.
+fn typed(mut arguments: impl Iterator<Item = String>) -> String {
+    let mut words = Vec::new();
+    while let Some(word) = arguments.next() {
+        if PLACES.contains(&word.as_str()) {
+            arguments.next();
+        } else if PLACES.iter().all(|place| !word.starts_with(&format!("{place}="))) {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/".contains(c);
+            words.push(if word.chars().all(plain) { word } else { format!("'{word}'") });
+        }
+    }
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::typed;
+
+    #[test]
+    fn a_command_names_no_place_on_the_machine() {
+        let words = ["turn", "--log", "kafka1", "--out", "/tmp/x", "--binary=/b", "--set", "a.b=1 2"];
+        assert_eq!(typed(words.iter().map(ToString::to_string)), "turn --log kafka1 --set 'a.b=1 2'");
     }
 }

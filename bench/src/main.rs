@@ -4,19 +4,23 @@
 //! holds afterwards, `topics` reads that log. `flood` asks for far more than can be done, `recover` kills with much on disk.
 //! `floor` is what Kafka itself costs, `turn` the speed of the whole beside it, `machine` what it was taken on.
 //! `counter` is the outside world that effects are counted in, `result` where figures go, `shown` how they are laid out.
+//! `report` writes BENCHMARK.md from the results, `compare` says what moved between two, `smoke` tries every job.
 
 mod arguments;
 mod budget;
 mod chaos;
+mod compare;
 mod counter;
 mod flood;
 mod floor;
 mod load;
 mod machine;
 mod recover;
+mod report;
 mod result;
 mod seed;
 mod shown;
+mod smoke;
 mod stage;
 mod story;
 mod topics;
@@ -29,7 +33,19 @@ use clap::Parser;
 use arguments::{Bench, Job};
 
 fn main() -> ExitCode {
-    let outcome = match Bench::parse().job {
+    match perform(Bench::parse().job) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("callboard-bench: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Does `job`; whether every promise was kept.
+fn perform(job: Job) -> anyhow::Result<bool> {
+    match job {
         Job::Budget(arguments) => budget::run(&arguments),
         Job::Counter(arguments) => counter::serve(&arguments).map(|()| true),
         Job::Chaos(arguments) => chaos::run(&arguments),
@@ -37,13 +53,8 @@ fn main() -> ExitCode {
         Job::Floor(arguments) => floor::run(&arguments),
         Job::Turn(arguments) => turn::run(&arguments),
         Job::Recover(arguments) => recover::run(&arguments),
-    };
-    match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("callboard-bench: {error:#}");
-            ExitCode::from(2)
-        }
+        Job::Smoke(arguments) => smoke::run(&arguments),
+        Job::Compare(arguments) => compare::run(&arguments),
+        Job::Report(arguments) => report::run(&arguments),
     }
 }

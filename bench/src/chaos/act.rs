@@ -17,7 +17,9 @@ use super::settle::Settler;
 use super::verdict::Verdict;
 use crate::arguments::{ChaosArgs, LogKind};
 use crate::load::{self, Load, Palette, Question, Targets};
+use crate::machine::Machine;
 use crate::result;
+use crate::shown::Shown;
 use crate::stage::{Shape, Stage};
 use crate::story::Story;
 use crate::topics::Topics;
@@ -185,6 +187,8 @@ impl Act {
             settled: self.settler.counts(),
             costs: recovery::costs(&faults, &story),
             tallies: self.load.book.tallies(),
+            machine: Machine::look(),
+            shown: Shown::default(),
         };
         Ok(report.judge())
     }

@@ -1,7 +1,8 @@
 //! `callboard-bench chaos`: a steady load, faults at random instants, a rest, and a judgement from the log.
 //!
 //! `act` is one run. In it, `fault` says what can be broken, `injector` breaks it, `settle` is the person who resolves
-//! doubts. Then `story` tells the log, `verdict` judges, `recovery` measures, `report` tells.
+//! doubts. Then `story` tells the log, `verdict` judges, `recovery` measures, `report` tells, `shown`
+//! lays it out.
 
 mod act;
 mod fault;
@@ -11,7 +12,7 @@ mod proof;
 mod recovery;
 mod report;
 mod settle;
-
+mod shown;
 mod verdict;
 
 use anyhow::Result;

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::recovery::{Cost, Entry};
+use super::shown;
 use super::verdict::Verdict;
+use crate::machine::Machine;
+use crate::shown::Shown;
 
 /// How a run was made, so that it can be made again.
 #[derive(Debug, Clone, Serialize)]
@@ -48,6 +51,8 @@ pub struct Report {
     pub costs: BTreeMap<String, Cost>,
     /// What clients met on their way.
     pub tallies: BTreeMap<String, u64>,
+    pub machine: Machine,
+    pub shown: Shown,
 }
 
 impl Report {
@@ -56,6 +61,7 @@ impl Report {
         let kept = self.verdict.broken().iter().all(|(_, broken)| broken.count == 0);
         let compared = self.replay.different.is_empty() && self.replay.not_compared.is_empty();
         self.good = kept && compared && self.unexpected_exits.is_empty();
+        self.shown = shown::of(&self);
         self
     }
 

@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 
 /// Nothing that is measured takes longer; whatever does has hung.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Of an answer that is wrong.
+const MOST_SHOWN: usize = 2_000;
 
 /// What a question must be answered with.
 #[derive(Debug, Clone)]
@@ -21,6 +23,14 @@ pub struct Ask {
     pub message: String,
     /// Every one of them must be in the answer.
     pub facts: Vec<String>,
+}
+
+/// A question that the server does not take: too large, or not to be understood.
+#[derive(Debug, thiserror::Error)]
+#[error("{status}: {detail}")]
+pub struct Refused {
+    status: u16,
+    detail: String,
 }
 
 /// A connection to a server.
@@ -59,11 +69,18 @@ impl Client {
         let took = began.elapsed();
         let turn: Value = serde_json::from_slice(&body).unwrap_or_default();
         let answer = turn["answer"].as_str().unwrap_or_default();
+        if matches!(status.as_u16(), 400 | 413 | 422) {
+            let told = turn["detail"].as_str().or(turn["title"].as_str()).unwrap_or("no reason given");
+            bail!(Refused { status: status.as_u16(), detail: told.to_owned() });
+        }
         if status != 200 || turn["status"] != "answered" {
-            bail!("{status}: {}", String::from_utf8_lossy(&body));
+            bail!("{status}: {}", String::from_utf8_lossy(&body[..body.len().min(MOST_SHOWN)]));
         }
         match ask.facts.iter().find(|fact| !answer.contains(fact.as_str())) {
-            Some(fact) => bail!("the answer lacks {fact:?}: {answer}"),
+            Some(fact) => {
+                let shown: String = answer.chars().take(MOST_SHOWN).collect();
+                bail!("the answer lacks {fact:?}: {shown}")
+            }
             None => Ok(took),
         }
     }

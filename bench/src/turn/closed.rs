@@ -19,7 +19,10 @@ const TURNS_PER_CONVERSATION: u64 = 20;
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Closed {
     pub clients: usize,
+    /// Asked and answered while it was measured.
     pub turns: usize,
+    /// All that were answered, warm-up included.
+    pub answered: usize,
     pub turns_per_s: f64,
     #[serde(flatten)]
     pub times: Times,
@@ -36,11 +39,14 @@ pub async fn run(
     numbers: &Arc<AtomicU64>,
     (warm_up, measured): (Duration, Duration),
 ) -> Result<Closed> {
+    let mut connected = Vec::with_capacity(clients);
+    for _ in 0..clients {
+        connected.push(Client::connect(url).await?);
+    }
     let start = Instant::now() + warm_up;
     let end = start + measured;
     let mut all = JoinSet::new();
-    for _ in 0..clients {
-        let mut client = Client::connect(url).await?;
+    for mut client in connected {
         let numbers = numbers.clone();
         all.spawn(async move {
             let mut took = Vec::new();
@@ -57,13 +63,16 @@ pub async fn run(
                     took.push(time);
                 }
             }
-            anyhow::Ok(took)
+            anyhow::Ok((turns as usize, took))
         });
     }
-    let mut took = Vec::new();
+    let (mut took, mut answered) = (Vec::new(), 0);
     while let Some(client) = all.join_next().await {
-        took.extend(client.context("a client panicked")??);
+        let (all_turns, measured) = client.context("a client panicked")??;
+        answered += all_turns;
+        took.extend(measured);
     }
     let turns = took.len();
-    Ok(Closed { clients, turns, turns_per_s: turns as f64 / measured.as_secs_f64(), times: Times::of(took) })
+    let turns_per_s = turns as f64 / measured.as_secs_f64();
+    Ok(Closed { clients, turns, answered, turns_per_s, times: Times::of(took) })
 }

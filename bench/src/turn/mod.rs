@@ -2,10 +2,14 @@
 //! more and more, then open loops at shares of the best rate.
 //!
 //! `question` says what is asked, `client` asks it, `closed` and `open` are the two ways of asking; `floor` is what the same
-//! records cost without Callboard.
+//! records cost without Callboard. `matrix` are other turns, `model` plans and answers one of them, `fsync` is what the disk
+//! takes, `shown` lays it all out.
 
 mod client;
 mod closed;
+mod fsync;
+mod matrix;
+mod model;
 mod open;
 mod question;
 mod shown;
@@ -44,6 +48,9 @@ struct Figures {
     floor: Option<Floor>,
     closed: Vec<Row>,
     open: Vec<Open>,
+    matrix: Vec<matrix::Kind>,
+    /// A write and an `fdatasync` of 4 kB where the embedded log lies.
+    fsync_ms: Option<f64>,
     ratios: Option<Ratios>,
     resident_mb: f64,
     shown: Shown,
@@ -77,8 +84,8 @@ pub fn run(arguments: &TurnArgs) -> Result<bool> {
 async fn measure(arguments: &TurnArgs) -> Result<Figures> {
     let at = &arguments.stage;
     let mut stage = Stage::prepare(at.log, at.binary.as_deref(), at.keep.as_deref())?;
-    for setting in &arguments.set {
-        let (name, value) = setting.split_once('=').context("--set wants KEY=VALUE")?;
+    let settings = settings(&arguments.set)?;
+    for (name, value) in &settings {
         stage.set(&format!("CALLBOARD__{}", name.to_uppercase().replace('.', "__")), value);
     }
     stage.install(Shape::Alone);
@@ -86,21 +93,68 @@ async fn measure(arguments: &TurnArgs) -> Result<Figures> {
     let kind = arguments.kind();
     let serve = stage.serve().clone();
     let numbers = Arc::new(AtomicU64::new(1));
-    let floor = match stage.engine.kafka() {
+    let (floor, fsync_ms) = match stage.engine.kafka() {
         Some(_) if !arguments.without_floor => {
             let shape = floor::shape(&stage, &serve.url, &kind).await?;
-            Some(floor::measure(&stage, shape, HOPS, &arguments.clients, arguments.seconds).await?)
+            let floor = floor::measure(&stage, shape, HOPS, &arguments.clients, arguments.seconds).await?;
+            (Some(floor), None)
         }
-        _ => None,
+        Some(_) => (None, None),
+        None => (None, Some(fsync::median_ms(&serve.data)?)),
     };
     let length = Duration::from_secs_f64(arguments.seconds);
-    let steps = arguments.clients.len() + arguments.open.len();
-    let bar = ProgressBar::new(steps as u64);
+    let bar = ProgressBar::new((arguments.clients.len() + arguments.open.len()) as u64);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}")?);
+    let (closed, open) = loops(arguments, &serve, &numbers, &bar).await?;
+    let resident_mb = serve.resident_bytes().unwrap_or_default() as f64 / 1e6;
+    let matrix = match arguments.matrix {
+        true => matrix::run(&mut stage, &numbers, length, &bar).await?,
+        false => Vec::new(),
+    };
+    bar.finish_and_clear();
+    stage.stop()?;
+    let mut figures = Figures {
+        machine: Machine::look(),
+        log: at.log.word(),
+        settings,
+        turn: kind,
+        seconds: arguments.seconds,
+        ratios: floor.as_ref().and_then(|floor| ratios(floor, &closed)),
+        floor,
+        closed,
+        open,
+        matrix,
+        fsync_ms,
+        resident_mb,
+        shown: Shown::default(),
+    };
+    figures.shown = shown::of(&figures);
+    Ok(figures)
+}
+
+/// `log.fsync=never` as name and value.
+fn settings(set: &[String]) -> Result<Vec<(String, String)>> {
+    let pair = |setting: &String| {
+        let (name, value) = setting
+            .split_once('=')
+            .with_context(|| format!("--set {setting}: it wants KEY=VALUE, log.fsync=never for example"))?;
+        Ok((name.to_owned(), value.to_owned()))
+    };
+    set.iter().map(pair).collect()
+}
+
+/// The closed loops, then the open ones at shares of the best rate.
+async fn loops(
+    arguments: &TurnArgs,
+    serve: &Member,
+    numbers: &Arc<AtomicU64>,
+    bar: &ProgressBar,
+) -> Result<(Vec<Row>, Vec<Open>)> {
+    let (kind, length) = (arguments.kind(), Duration::from_secs_f64(arguments.seconds));
     let mut closed = Vec::new();
     for &clients in &arguments.clients {
         bar.set_message(format!("closed loop, {clients} clients"));
-        closed.push(row(&serve, clients, kind, &numbers, length).await?);
+        closed.push(row(serve, clients, kind, numbers, length).await?);
         bar.inc(1);
     }
     let best = closed.iter().map(|row| row.loop_.turns_per_s).fold(0.0, f64::max);
@@ -108,32 +162,10 @@ async fn measure(arguments: &TurnArgs) -> Result<Figures> {
     for &percent in &arguments.open {
         bar.set_message(format!("open loop, {percent} % of {best:.0} turns/s"));
         let rate = (percent, best * percent / 100.0);
-        open.push(open::run(&serve.url, rate, kind, &numbers, length).await?);
+        open.push(open::run(&serve.url, rate, kind, numbers, length).await?);
         bar.inc(1);
     }
-    bar.finish_and_clear();
-    let resident_mb = serve.resident_bytes().unwrap_or_default() as f64 / 1e6;
-    stage.stop()?;
-    let mut figures = Figures {
-        machine: Machine::look(),
-        log: at.log.word(),
-        settings: arguments
-            .set
-            .iter()
-            .filter_map(|s| s.split_once('='))
-            .map(|(k, v)| (k.into(), v.into()))
-            .collect(),
-        turn: kind,
-        seconds: arguments.seconds,
-        ratios: floor.as_ref().and_then(|floor| ratios(floor, &closed)),
-        floor,
-        closed,
-        open,
-        resident_mb,
-        shown: Shown::default(),
-    };
-    figures.shown = shown::of(&figures);
-    Ok(figures)
+    Ok((closed, open))
 }
 
 async fn row(
@@ -147,9 +179,7 @@ async fn row(
     let before = serve.cpu_ms().unwrap_or_default();
     let loop_ = closed::run(&serve.url, clients, kind, numbers, (warm_up, length)).await?;
     let spent = serve.cpu_ms().unwrap_or_default() - before;
-    // The warm-up's turns cost as much as the measured ones.
-    let turns = loop_.turns_per_s * (warm_up + length).as_secs_f64();
-    Ok(Row { loop_, cpu_ms_per_turn: spent / turns.max(1.0) })
+    Ok(Row { cpu_ms_per_turn: spent / (loop_.answered as f64).max(1.0), loop_ })
 }
 
 fn ratios(floor: &Floor, closed: &[Row]) -> Option<Ratios> {
