@@ -56,6 +56,11 @@ const JOBS: &[Small] = &[
         has: &["/log", "/conversations"],
     },
     Small {
+        line: "budget --log embedded --turns 20",
+        timed: false,
+        has: &["/turns", "/whole_mean_ms", "/stages/7/stage"],
+    },
+    Small {
         line: "chaos --log embedded --minutes 0.1 --only serve,actor --pace 2 --rate 6 --drain 60",
         timed: false,
         has: &["/verdict/accepted", "/verdict/answered", "/replay/equal"],
