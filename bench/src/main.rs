@@ -7,13 +7,19 @@
 
 mod arguments;
 mod chaos;
+mod components;
 mod counter;
+mod fill;
 mod flood;
 mod floor;
+mod footprint;
+mod host;
 mod load;
 mod machine;
+mod metrics;
 mod recover;
 mod result;
+mod scale;
 mod seed;
 mod shown;
 mod stage;
@@ -32,6 +38,10 @@ fn main() -> ExitCode {
         Job::Counter(arguments) => counter::serve(&arguments).map(|()| true),
         Job::Chaos(arguments) => chaos::run(&arguments),
         Job::Flood(arguments) => flood::run(&arguments),
+        Job::Host(arguments) => host::run(&arguments),
+        Job::Scale(arguments) => scale::run(&arguments),
+        Job::Footprint(arguments) => footprint::run(&arguments),
+        Job::Components(arguments) => components::run(&arguments),
         Job::Floor(arguments) => floor::run(&arguments),
         Job::Turn(arguments) => turn::run(&arguments),
         Job::Recover(arguments) => recover::run(&arguments),

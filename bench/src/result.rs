@@ -27,6 +27,12 @@ pub fn build() -> &'static str {
     if cfg!(debug_assertions) { "debug" } else { "release" }
 }
 
+/// What was typed, so that a result says how to repeat it.
+pub fn command() -> String {
+    let words = std::env::args().skip(1);
+    std::iter::once("callboard-bench".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
