@@ -3,6 +3,7 @@
 //! `stage` starts what is to be broken, `load` talks to it as a client would, `chaos` breaks it and judges what the log
 //! holds afterwards, `topics` reads that log. `flood` asks for far more than can be done, `recover` kills with much on disk.
 //! `floor` is what Kafka itself costs, `turn` the speed of the whole beside it, `machine` what it was taken on.
+//! `host`, `components`, `scale` and `footprint` measure parts, services, growth and cost; `fill` lays turns into a log for them.
 //! `counter` is the outside world that effects are counted in, `result` where figures go, `shown` how they are laid out.
 
 mod arguments;

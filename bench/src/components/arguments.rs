@@ -7,7 +7,7 @@ use clap::Args;
 #[derive(Debug, Clone, Args)]
 pub struct ComponentsArgs {
     /// Records that each service finds in its topic
-    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub count: usize,
     /// Of those asked one at a time, for the mean delay
     #[arg(long, value_name = "N", default_value_t = 500)]

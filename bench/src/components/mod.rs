@@ -26,6 +26,7 @@ use callboard_testkit::stubs::{Exchange, Weather};
 use callboard_tools::{Registry, ToolsConfig};
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 
 use arguments::ComponentsArgs;
 use service::Task;
@@ -59,22 +60,24 @@ pub struct Component {
 }
 
 pub fn run(arguments: &ComponentsArgs) -> Result<bool> {
-    let figures = actix_rt::System::new().block_on(measure(arguments))?;
+    // Requests of tools run on threads apart, as in `serve`.
+    let clients = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let figures = actix_rt::System::new().block_on(measure(arguments, clients.handle().clone()));
+    clients.shutdown_background();
+    let figures = figures?;
     println!("{}", serde_json::to_string_pretty(&figures)?);
     result::write(arguments.out.as_deref(), "components", "embedded", &figures)?;
     Ok(true)
 }
 
-async fn measure(arguments: &ComponentsArgs) -> Result<Figures> {
+async fn measure(arguments: &ComponentsArgs, clients: Handle) -> Result<Figures> {
     // Until the end: the tools ask them.
     let (weather, exchange) = (Weather::start()?, Exchange::start()?);
     let settings: ToolsConfig = serde_json::from_value(json!({
         "weather": { "base_url": weather.url(), "geocoding_url": weather.url() },
         "exchange": { "base_url": exchange.url() },
     }))?;
-    // Requests of tools run on threads apart, as in `serve`.
-    let clients = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let registry = Registry::build(&settings, TurnLimits::default(), clients.handle().clone())?;
+    let registry = Registry::build(&settings, TurnLimits::default(), clients)?;
     let tools: Arc<dyn ToolRegistry> = Arc::new(registry);
     let bar = fill::bar(9, "services")?;
     let mut components = Vec::new();
@@ -117,7 +120,6 @@ async fn measure(arguments: &ComponentsArgs) -> Result<Figures> {
     done(service::measure(&tools, arguments, task).await?);
     done(service::history(&tools, arguments).await?);
     bar.finish_and_clear();
-    clients.shutdown_background();
     Ok(Figures {
         machine: Machine::look(),
         command: result::command(),

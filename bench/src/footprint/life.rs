@@ -56,7 +56,7 @@ pub async fn measure(arguments: &FootprintArgs) -> Result<Life> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    metrics::at_rest(&serve, REST_WITHIN).await?;
+    metrics::at_rest(&serve, REST_WITHIN).await;
     let before = serve.cpu_ms().unwrap_or_default();
     tokio::time::sleep(Duration::from_secs_f64(arguments.idle_seconds)).await;
     let idle_ms = serve.cpu_ms().unwrap_or_default() - before;
@@ -73,7 +73,7 @@ pub async fn measure(arguments: &FootprintArgs) -> Result<Life> {
     };
     // Code, allocator and files that grow in steps are warm after this.
     ask(length / 4).await?;
-    metrics::at_rest(&serve, REST_WITHIN).await?;
+    metrics::at_rest(&serve, REST_WITHIN).await;
     let asked = |numbers: &AtomicU64| numbers.load(std::sync::atomic::Ordering::Relaxed);
     let (cpu, disk, written, first) =
         (serve.cpu_ms().unwrap_or_default(), bytes_in(folder, "")?, serve.written_bytes(), asked(&numbers));
@@ -82,7 +82,7 @@ pub async fn measure(arguments: &FootprintArgs) -> Result<Life> {
     // Turns that were under way at the end count too: their cost does.
     let turns = (asked(&numbers) - first).max(1) as f64;
     let cpu_ms_per_turn = (serve.cpu_ms().unwrap_or_default() - cpu) / turns;
-    metrics::at_rest(&serve, REST_WITHIN).await?;
+    metrics::at_rest(&serve, REST_WITHIN).await;
     let disk_bytes_per_turn = (bytes_in(folder, "")? as f64 - disk as f64) / turns;
     let written_bytes_per_turn =
         written.zip(serve.written_bytes()).map(|(before, after)| (after - before) as f64 / turns);

@@ -50,8 +50,10 @@ pub async fn measure(
         };
         let dirty: Vec<Dirty> = part.iter().enumerate().map(dirty).collect();
         bytes += dirty.iter().map(|dirty| dirty.snapshot.len()).sum::<usize>();
-        let checkpoint =
-            Checkpoint { identity: identity.clone(), next_offset: ((nth + 1) * FLUSH * STEPS) as u64 };
+        let checkpoint = Checkpoint {
+            identity: identity.clone(),
+            next_offset: ((nth + 1) * FLUSH * Turn::len(STEPS)) as u64,
+        };
         store.flush(Flush { partition: 0, dirty, checkpoint }).await?;
         bar.inc(part.len() as u64);
     }

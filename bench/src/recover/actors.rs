@@ -48,6 +48,8 @@ struct Kill {
 const HOST: &str = "partition host";
 const POOL: &str = "tool pool";
 const WORKER: &str = "tool worker";
+/// Of the pool that runs the questions' steps, whatever its arbiter.
+const POOLS: &str = "/pool-default-";
 
 pub async fn killed(arguments: &RecoverArgs) -> Result<Vec<ActorsKilled>> {
     if arguments.kills == 0 {
@@ -96,8 +98,8 @@ async fn kill_all(http: &reqwest::Client, serve: &Member, each: usize) -> Result
         paths.iter().filter(|path| fits(path)).take(each).map(|path| (kind, path.clone())).collect()
     };
     let hosts = of(HOST, &|path| last(path).starts_with("host-"));
-    let pools = of(POOL, &|path| path.starts_with("/pool-") && path.matches('/').count() == 1);
-    let workers = of(WORKER, &|path| path.starts_with("/pool-") && last(path).starts_with("worker-"));
+    let pools = of(POOL, &|path| path.starts_with(POOLS) && path.matches('/').count() == 1);
+    let workers = of(WORKER, &|path| path.starts_with(POOLS) && last(path).starts_with("worker-"));
     if hosts.is_empty() || pools.is_empty() || workers.is_empty() {
         bail!("the tree of actors has no host, pool or worker: {paths:?}");
     }

@@ -56,10 +56,10 @@ pub async fn measure(arguments: &ScaleArgs, conversations: usize) -> Result<Cold
     let events = fill_cold(&stage, &serve.data, conversations).await?;
     let fill_s = filling.elapsed().as_secs_f64();
     let rebuild_s = ready_after_start(&http, &serve).await?;
-    metrics::at_rest(&serve, PATIENCE).await?;
+    metrics::at_rest(&serve, PATIENCE).await;
     stage.stop()?;
     let ready_s = ready_after_start(&http, &serve).await?;
-    metrics::at_rest(&serve, PATIENCE).await?;
+    metrics::at_rest(&serve, PATIENCE).await;
     let rest_mb = megabytes(&serve);
     let length = Duration::from_secs_f64(arguments.seconds);
     let numbers = Arc::new(AtomicU64::new(1));
