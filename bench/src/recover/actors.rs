@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::arguments::RecoverArgs;
+use crate::fill;
 use crate::load::{self, Load, Palette, Question, Targets};
 use crate::result::Spread;
 use crate::seed::now_ms;
@@ -105,7 +106,9 @@ async fn kill_all(http: &reqwest::Client, serve: &Member, each: usize) -> Result
     }
     let mut kills = Vec::new();
     // Pools last: their workers are other actors afterwards.
-    for (kind, path) in hosts.into_iter().chain(workers).chain(pools) {
+    let all: Vec<_> = hosts.into_iter().chain(workers).chain(pools).collect();
+    let bar = fill::bar(all.len() as u64, "actors killed")?;
+    for (kind, path) in all {
         let partition = last(&path).strip_prefix("host-").and_then(|number| number.parse().ok());
         let request = http
             .post(format!("{}/admin/v1/actors/kill", serve.url))
@@ -120,8 +123,10 @@ async fn kill_all(http: &reqwest::Client, serve: &Member, each: usize) -> Result
             let text = answer.text().await.context("the refusal of a kill is cut off")?;
             bail!("{path} was not killed: {status} {text}");
         }
+        bar.inc(1);
         tokio::time::sleep(PAUSE).await;
     }
+    bar.finish_and_clear();
     Ok(kills)
 }
 

@@ -21,6 +21,8 @@ use crate::{load, metrics};
 const STEPS: usize = 1;
 /// Folding a million conversations and writing them down, in a debug build.
 const PATIENCE: Duration = Duration::from_secs(1_800);
+/// The projection and the first snapshots after a start.
+const REST_WITHIN: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_millis(3);
 
 #[derive(Debug, Serialize)]
@@ -56,10 +58,10 @@ pub async fn measure(arguments: &ScaleArgs, conversations: usize) -> Result<Cold
     let events = fill_cold(&stage, &serve.data, conversations).await?;
     let fill_s = filling.elapsed().as_secs_f64();
     let rebuild_s = ready_after_start(&http, &serve).await?;
-    metrics::at_rest(&serve, PATIENCE).await;
+    metrics::at_rest(&serve, REST_WITHIN).await;
     stage.stop()?;
     let ready_s = ready_after_start(&http, &serve).await?;
-    metrics::at_rest(&serve, PATIENCE).await;
+    metrics::at_rest(&serve, REST_WITHIN).await;
     let rest_mb = megabytes(&serve);
     let length = Duration::from_secs_f64(arguments.seconds);
     let numbers = Arc::new(AtomicU64::new(1));
@@ -126,7 +128,8 @@ pub fn bytes_in(folder: &Path, prefix: &str) -> Result<u64> {
         // A file may be deleted by its owner between the listing and the look.
         let Ok(about) = entry.metadata() else { continue };
         bytes += if about.is_dir() {
-            bytes_in(&entry.path(), "")?
+            // The same goes for a folder.
+            bytes_in(&entry.path(), "").unwrap_or_default()
         } else {
             std::os::unix::fs::MetadataExt::blocks(&about) * 512
         };
