@@ -1,7 +1,7 @@
 //! What a run of `host` shows.
 
 use super::Figures;
-use crate::shown::{Axis, Goal, Plot, Series, Shown, Table, number};
+use crate::shown::{Axis, Goal, Plot, Series, Shown, Table, count, number};
 
 /// Where a folded event counts as cheap.
 const FOLD_GOAL_PER_S: f64 = 1e6;
@@ -47,8 +47,8 @@ fn rehydration(figures: &Figures) -> Table {
         .to_owned();
     for row in &figures.rehydration {
         table.row([
-            number(row.events as f64),
-            number(row.snapshot_bytes as f64),
+            count(row.events as u64),
+            count(row.snapshot_bytes as u64),
             number(row.from_snapshot.p50_ms),
             number(row.from_snapshot.p99_ms),
             number(row.from_genesis.p50_ms),
@@ -65,9 +65,9 @@ fn catch_up(figures: &Figures) -> Table {
                   end as the host says in its log, snapshots that it writes on the way included."
         .to_owned();
     for row in &figures.catch_up {
-        let counts = [row.conversations as f64, row.turns as f64, row.events as f64];
-        let rest = [row.seconds, row.events_per_s, row.snapshots as f64];
-        table.row(counts.into_iter().chain(rest).map(number));
+        let counts = [row.conversations as u64, row.turns, row.events].map(count);
+        let rates = [row.seconds, row.events_per_s].map(number);
+        table.row(counts.into_iter().chain(rates).chain([count(row.snapshots)]));
     }
     table
 }

@@ -3,7 +3,7 @@
 use super::cold::Cold;
 use super::growth::exponent;
 use super::{Figures, Growth};
-use crate::shown::{Axis, Goal, Plot, Series, Shown, Table, number};
+use crate::shown::{Axis, Goal, Plot, Series, Shown, Table, count, number};
 
 const MILLION: usize = 1_000_000;
 const TEN_THOUSAND: usize = 10_000;
@@ -37,19 +37,20 @@ fn cold(figures: &Figures) -> Table {
     for row in &figures.cold {
         let mb = |bytes: u64| bytes as f64 / 1e6;
         table.row(
-            [
-                row.conversations as f64,
-                row.ready_s,
-                row.rebuild_s,
-                row.rest_mb,
-                row.resident_mb,
-                mb(row.log_bytes),
-                mb(row.snapshot_bytes),
-                mb(row.history_bytes),
-                row.hot.p50_ms,
-                row.hot.p99_ms,
-            ]
-            .map(number),
+            std::iter::once(count(row.conversations as u64)).chain(
+                [
+                    row.ready_s,
+                    row.rebuild_s,
+                    row.rest_mb,
+                    row.resident_mb,
+                    mb(row.log_bytes),
+                    mb(row.snapshot_bytes),
+                    mb(row.history_bytes),
+                    row.hot.p50_ms,
+                    row.hot.p99_ms,
+                ]
+                .map(number),
+            ),
         );
     }
     table
@@ -61,9 +62,8 @@ fn partitions(figures: &Figures) -> Table {
     let mut table = Table::new(&format!("Partitions, embedded log, {clients} clients"), &columns);
     for row in &figures.partitions {
         let (loop_, times) = (&row.loop_, &row.loop_.times);
-        let cells =
-            [f64::from(row.partitions), loop_.turns_per_s, times.p50_ms, times.p99_ms, row.resident_mb];
-        table.row(cells.map(number));
+        let cells = [loop_.turns_per_s, times.p50_ms, times.p99_ms, row.resident_mb].map(number);
+        table.row(std::iter::once(row.partitions.to_string()).chain(cells));
     }
     table
 }
@@ -75,7 +75,8 @@ fn long(figures: &Figures) -> Table {
                   the first row there is the machine, or the server's age."
         .to_owned();
     for window in &long.windows {
-        table.row([window.up_to as f64, window.times.p50_ms, window.times.p99_ms].map(number));
+        let cells = [window.times.p50_ms, window.times.p99_ms].map(number);
+        table.row(std::iter::once(count(window.up_to as u64)).chain(cells));
     }
     let anew = [long.anew.p50_ms, long.anew.p99_ms].map(number);
     table.row(std::iter::once("a new conversation".to_owned()).chain(anew));
