@@ -34,6 +34,14 @@ pub enum Job {
     Compare(CompareArgs),
     /// Write BENCHMARK.md and its plots from the results
     Report(ReportArgs),
+    /// The parts of a conversation host one by one
+    Host(crate::host::arguments::HostArgs),
+    /// More conversations, partitions and turns
+    Scale(crate::scale::arguments::ScaleArgs),
+    /// What the process costs to have, and what a turn costs it
+    Footprint(crate::footprint::arguments::FootprintArgs),
+    /// Each service by itself
+    Components(crate::components::arguments::ComponentsArgs),
     /// Count effects by idempotency key, for others to call
     Counter(CounterArgs),
 }
@@ -214,6 +222,9 @@ pub struct RecoverArgs {
     /// Of those, with open turns when the process is killed
     #[arg(long, default_value_t = 100)]
     pub open: usize,
+    /// Actors of each kind that are killed under load; of partition hosts at most one for each partition
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub kills: usize,
 }
 
 #[derive(Debug, Clone, Args)]

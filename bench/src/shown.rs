@@ -121,9 +121,19 @@ pub fn number(value: f64) -> String {
     }
 }
 
+/// Things that are counted: all digits.
+pub fn count(things: u64) -> String {
+    if things < 1_000 { things.to_string() } else { number(things as f64) }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Goal, number};
+    use super::{Goal, count, number};
+
+    #[test]
+    fn counts_are_whole() {
+        assert_eq!([0, 12, 1_000].map(count), ["0", "12", "1,000"]);
+    }
 
     #[test]
     fn numbers_are_short_and_grouped() {

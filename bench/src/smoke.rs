@@ -51,7 +51,27 @@ const JOBS: &[Small] = &[
         has: &["/asked", "/accepted", "/refused/429", "/ended/answered"],
     },
     Small {
-        line: "recover --log embedded --conversations 50 --open 2",
+        line: "components --count 100 --alone 10 --seconds 0.2",
+        timed: true,
+        has: &["/shown/tables/0/rows/5"],
+    },
+    Small {
+        line: "host --seconds 0.1 --events 10,100 --conversations 200 --snapshots 200",
+        timed: true,
+        has: &["/shown/tables/0/rows/0"],
+    },
+    Small {
+        line: "footprint --starts 1 --idle-seconds 1 --seconds 0.3 --counted-turns 0",
+        timed: true,
+        has: &["/shown/tables/0/rows/0"],
+    },
+    Small {
+        line: "scale --conversations 100 --partitions 1,2 --turns 10 --seconds 0.3",
+        timed: true,
+        has: &["/shown/tables/0/rows/0"],
+    },
+    Small {
+        line: "recover --log embedded --conversations 50 --open 2 --kills 1",
         timed: true,
         has: &["/log", "/conversations"],
     },

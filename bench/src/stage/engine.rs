@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 use callboard_kafka::{KafkaConfig, KafkaLog};
+use callboard_ports::admin::TopicAdmin;
 use callboard_ports::log::Log;
 use callboard_stores::{EmbeddedLog, EmbeddedOptions};
 use callboard_testkit::kafka::{Cluster, ClusterOptions};
@@ -29,6 +30,15 @@ pub struct Kafka {
 }
 
 impl Kafka {
+    fn connect(&self, partitions: u32) -> Result<Arc<KafkaLog>> {
+        let mut config = KafkaConfig::new(self.cluster.bootstrap(), "bench");
+        config.topic_prefix.clone_from(&self.prefix);
+        "bench".clone_into(&mut config.client_role);
+        config.partitions = partitions;
+        config.create_topics = true;
+        Ok(KafkaLog::connect(config)?)
+    }
+
     pub fn all_on(&self) -> bool {
         self.away.load(Ordering::Acquire) == 0
     }
@@ -77,19 +87,31 @@ impl Engine {
 
     /// Opens the log to read it. The embedded one needs `data`, which nobody may hold any more.
     pub fn open(&self, data: &Path) -> Result<Opened> {
+        self.open_with(data, EmbeddedOptions::default())
+    }
+
+    /// The same with other options, of which Kafka takes the number of partitions.
+    pub fn open_with(&self, data: &Path, options: EmbeddedOptions) -> Result<Opened> {
         match self {
             Self::Embedded => {
-                let log = EmbeddedLog::open(&data.join("log"), EmbeddedOptions::default());
+                let log = EmbeddedLog::open(&data.join("log"), options);
                 let log = log.context("the embedded log cannot be opened")?;
                 Ok(Opened { log: log.clone(), embedded: Some(log) })
             }
-            Self::Kafka(kafka) => {
-                let mut config = KafkaConfig::new(kafka.cluster.bootstrap(), "bench");
-                config.topic_prefix.clone_from(&kafka.prefix);
-                "bench".clone_into(&mut config.client_role);
-                Ok(Opened { log: KafkaLog::connect(config)?, embedded: None })
-            }
+            Self::Kafka(kafka) => Ok(Opened { log: kafka.connect(options.partitions)?, embedded: None }),
         }
+    }
+
+    /// Makes the topics where no process of Callboard has; the embedded log makes its own.
+    pub async fn create_topics(&self, partitions: u32) -> Result<()> {
+        let Self::Kafka(kafka) = self else { return Ok(()) };
+        kafka.connect(partitions)?.create_missing().await.context("the topics cannot be made")?;
+        Ok(())
+    }
+
+    /// What holds the log's own files, when it is not the server's data folder.
+    pub fn folder(&self) -> Option<&Path> {
+        self.kafka().map(|kafka| kafka.cluster.folder())
     }
 }
 

@@ -148,6 +148,13 @@ impl Member {
         Some((ticks(11)? + ticks(12)?) * TICK_MS)
     }
 
+    /// Bytes that it has had written to the disk, where the system counts them.
+    pub fn written_bytes(&self) -> Option<u64> {
+        let pid = self.process().as_ref().map(Process::pid)?;
+        let io = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+        io.lines().find_map(|line| line.strip_prefix("write_bytes:"))?.trim().parse().ok()
+    }
+
     /// Its last words.
     pub fn tail(&self) -> String {
         self.process().as_ref().map(Process::tail).unwrap_or_default()

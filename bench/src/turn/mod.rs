@@ -24,9 +24,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 pub use client::Client;
-use closed::Closed;
+pub use closed::{Closed, run as closed_loop};
 use open::Open;
 pub use question::{Order, ToolKind, TurnKind};
+pub use spread::Times;
 
 use crate::arguments::TurnArgs;
 use crate::floor::{self, Floor};

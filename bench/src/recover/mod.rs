@@ -1,5 +1,11 @@
 //! `callboard-bench recover`: a process is killed with many conversations on disk and some of them at work. How long until
 //! they go on, and until they are done. On Kafka also a tool worker that is killed and does not come back.
+//!
+//! `actors` kills parts of the tree under load, `restart` compares a start from snapshots with one that folds everything.
+
+mod actors;
+mod restart;
+mod shown;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,10 +17,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
+use actors::ActorsKilled;
+use restart::Restart;
+
 use crate::arguments::{LogKind, RecoverArgs};
 use crate::load::{self, Asked, Load, Palette, Question, Targets};
+use crate::machine::Machine;
 use crate::result::{self, Spread};
 use crate::seed::now_ms;
+use crate::shown::Shown;
 use crate::stage::{Role, Shape, Stage};
 use crate::story::Story;
 use crate::topics::Topics;
@@ -32,9 +43,10 @@ const SETTLE: Duration = Duration::from_secs(10);
 /// Of the group protocol (classic, the broker's floor).
 const SESSION_S: f64 = 6.0;
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 struct Figures {
     good: bool,
+    machine: Machine,
     log: &'static str,
     bench_build: &'static str,
     cores: usize,
@@ -49,7 +61,10 @@ struct Figures {
     open_turns_end: Spread,
     lost: usize,
     resident_mb: f64,
+    restarts: Vec<Restart>,
     worker_loss: Option<WorkerLoss>,
+    actors_killed: Vec<ActorsKilled>,
+    shown: Shown,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -69,6 +84,8 @@ pub fn run(arguments: &RecoverArgs) -> Result<bool> {
             figures.good &= loss.taken_over_s <= loss.goal_s;
             figures.worker_loss = Some(loss);
         }
+        figures.actors_killed = actors::killed(arguments).await?;
+        figures.shown = shown::of(&figures);
         anyhow::Ok(figures)
     })?;
     println!("{}", serde_json::to_string_pretty(&figures)?);
@@ -102,6 +119,7 @@ async fn process_killed(arguments: &RecoverArgs) -> Result<Figures> {
     let ready_s = restarted.elapsed().as_secs_f64();
     while asking.join_next().await.is_some() {}
     let resident = serve.resident_bytes().unwrap_or_default();
+    let restarts = restart::both(&http, &stage).await?;
     stage.stop()?;
     let story = read(&stage).await?;
     let back = back(&story, killed_ms);
@@ -114,6 +132,7 @@ async fn process_killed(arguments: &RecoverArgs) -> Result<Figures> {
     }
     Ok(Figures {
         good: lost == 0 && back.first_s <= goal,
+        machine: Machine::look(),
         log: at.log.word(),
         bench_build: result::build(),
         cores: result::cores(),
@@ -126,7 +145,10 @@ async fn process_killed(arguments: &RecoverArgs) -> Result<Figures> {
         open_turns_end: back.ends,
         lost,
         resident_mb: (resident >> 20) as f64,
+        restarts,
         worker_loss: None,
+        actors_killed: Vec::new(),
+        shown: Shown::default(),
     })
 }
 
