@@ -35,8 +35,14 @@ pub(super) struct Orphans {
     suspected: bool,
 }
 
-/// A member as the group has it: how many partitions it owns, and its id.
-type Share = (usize, String);
+/// A group at rest.
+#[derive(Default)]
+struct Seen {
+    /// What its members own together.
+    owned: BTreeSet<u32>,
+    /// How many partitions each member owns, and its id.
+    shares: Vec<(usize, String)>,
+}
 
 impl Orphans {
     pub(super) fn new(
@@ -58,8 +64,8 @@ impl Orphans {
         self.next_look = Instant::now() + LOOK_EVERY;
         // A group that cannot be looked at, or is on the move, tells nothing.
         let seen = self.shares(consumer).ok().flatten();
-        let missing = seen.filter(|(owned, _)| owned.len() < self.partitions as usize);
-        let Some((owned, shares)) = missing else {
+        let lacking = seen.filter(|seen| seen.owned.len() < self.partitions as usize);
+        let Some(Seen { owned, shares }) = lacking else {
             self.suspected = false;
             return;
         };
@@ -81,19 +87,19 @@ impl Orphans {
     }
 
     /// What the group's members own together and one by one; `None` while it is not at rest.
-    fn shares(&self, consumer: &MemberConsumer) -> Result<Option<(BTreeSet<u32>, Vec<Share>)>, KafkaError> {
+    fn shares(&self, consumer: &MemberConsumer) -> Result<Option<Seen>, KafkaError> {
         let list = consumer.fetch_group_list(Some(&self.group), LOOK_WAIT)?;
         let group =
             list.groups().iter().find(|group| group.name() == self.group && group.state() == "Stable");
         let Some(group) = group else { return Ok(None) };
-        let (mut owned, mut shares) = (BTreeSet::new(), Vec::new());
+        let mut seen = Seen::default();
         for member in group.members() {
             let has =
                 member.assignment().and_then(|bytes| partitions(bytes, &self.topic).ok()).unwrap_or_default();
-            shares.push((has.len(), member.id().to_owned()));
-            owned.extend(has);
+            seen.shares.push((has.len(), member.id().to_owned()));
+            seen.owned.extend(has);
         }
-        Ok(Some((owned, shares)))
+        Ok(Some(seen))
     }
 }
 
