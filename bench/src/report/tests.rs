@@ -1,3 +1,5 @@
+//! What is read, how it is laid out, and that the page holds it.
+
 use serde_json::json;
 
 use super::run;
