@@ -29,8 +29,6 @@ use crate::wire::Decoder;
 const FULL_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the last commits may take before a member leaves without them.
 const LAST_COMMITS: Duration = Duration::from_secs(5);
-/// The same for a member whose owner is gone: its successor waits for the place.
-const RELEASED_COMMITS: Duration = Duration::from_millis(500);
 /// How long the group may take to let a member go before it is simply closed.
 const LEAVE_WAIT: Duration = Duration::from_secs(8);
 /// How long a member that joins again stays away: its leaving is on its way to the broker.
@@ -117,9 +115,7 @@ impl Member {
                 break;
             }
             if self.orders.released.load(Ordering::Relaxed) && self.lanes.all_closed() {
-                // As a kill would: a static member keeps its place for its next start. Only what is known to be done
-                // need not be done again, if the group is still to be told.
-                let _ = self.consumer.is_some() && self.commits.settle(None, RELEASED_COMMITS);
+                // As a kill would: a static member keeps its place for its next start.
                 self.close();
                 break;
             }
