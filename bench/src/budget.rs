@@ -5,7 +5,6 @@
 //! cuts cancel in the mean, and only means are shown.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use callboard_kafka::probe::{Hops, Probe, Raw};
@@ -17,6 +16,7 @@ use serde::Serialize;
 
 use crate::arguments::{LogKind, StageArgs};
 use crate::machine::Machine;
+use crate::seed::now_ms;
 use crate::shown::{Shown, Table, number};
 use crate::stage::{self, Stage};
 use crate::turn::{Client, TurnKind};
@@ -100,13 +100,9 @@ async fn measure(arguments: &BudgetArgs) -> Result<Figures> {
         None => None,
     };
     let data = stage.serve().data.clone();
-    if at.log == LogKind::Embedded {
-        stage.stop()?;
-    }
+    // The embedded log is read when nobody holds it any more; brokers outlive the processes.
+    stage.stop()?;
     read(&stage, &data, &mut turns).await?;
-    if at.log != LogKind::Embedded {
-        stage.stop()?;
-    }
     let rows: Vec<[f64; 8]> = turns.values().map(stages).collect::<Result<_>>()?;
     let means =
         std::array::from_fn(|stage| rows.iter().map(|row| row[stage]).sum::<f64>() / rows.len() as f64);
@@ -120,11 +116,6 @@ async fn measure(arguments: &BudgetArgs) -> Result<Figures> {
         hop,
         shown: Shown { tables: vec![table(at.log, &means, whole, hop.as_ref())], ..Shown::default() },
     })
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Every question is a conversation of its own, named by its number.

@@ -1,8 +1,8 @@
 //! Committing: the latest position per partition, one commit under way at a time, on a thread of its own.
 //!
-//! Positions gather for a moment before they are committed: a commit is a record in the broker's own log, and one per turn and
-//! group cost a busy installation as much as the turns did. Whoever is about to lose a partition, and whoever asks for a
-//! position, does not wait for that moment. Questions are answered here too, behind the commits before them.
+//! Positions gather for a moment before they are committed: a commit is a record in the broker's own log, on top of those of
+//! the turn. Whoever is about to lose a partition, and whoever asks for a position, does not wait for that moment. Questions are
+//! answered here too, behind the commits before them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
