@@ -180,6 +180,8 @@ impl KafkaConfig {
         config.set("reconnect.backoff.max.ms", "1000");
         config.set("socket.keepalive.enable", "true");
         config.set("socket.nagle.disable", "true");
+        // A broker that has just started may tell of fewer partitions than there are: not believed for five minutes.
+        config.set("topic.metadata.refresh.interval.ms", "10000");
         for (name, value) in settings {
             config.set(*name, *value);
         }

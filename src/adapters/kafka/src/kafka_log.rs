@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use crate::admin::Admin;
+use crate::bounds::bounds;
 use crate::config::{KafkaConfig, all_loopback};
 use crate::context::Events;
 use crate::desk::Desk;
@@ -150,12 +151,9 @@ impl Log for KafkaLog {
     fn bounds(&self, topic: Topic, partition: u32) -> BoxFuture<'_, Result<Bounds, LogError>> {
         let (asker, name) = (Arc::clone(&self.asker), Arc::clone(self.names.topic(topic)));
         Box::pin(self.desk.ask(move || {
-            let number = i32::try_from(partition).unwrap_or(i32::MAX);
-            let (low, high) = asker
-                .fetch_watermarks(&name, number, ANSWER_WAIT)
+            let (start, end) = bounds(&asker, &name, partition, ANSWER_WAIT)
                 .map_err(|error| unavailable(&format!("the bounds of {name}/{partition}"), &error))?;
-            let start = u64::try_from(low).unwrap_or(0);
-            Ok(Bounds { start, end: u64::try_from(high).unwrap_or(0).max(start) })
+            Ok(Bounds { start, end: end.max(start) })
         }))
     }
 

@@ -8,6 +8,7 @@
 
 mod admin;
 mod bell;
+mod bounds;
 mod config;
 mod context;
 mod desk;

@@ -144,7 +144,8 @@ impl Appender {
 
     fn not_enqueued(&self, producer: &ThreadedProducer<Deliveries>, error: &KafkaError) -> AppendError {
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::QueueFull) => AppendError::Full,
+            // The partition exists (`check`): it is the picture of the topic that is not whole, until its next refresh.
+            Some(RDKafkaErrorCode::QueueFull | RDKafkaErrorCode::UnknownPartition) => AppendError::Full,
             Some(RDKafkaErrorCode::Fatal) => {
                 producer.client().context().fatal.store(true, Ordering::Relaxed);
                 AppendError::Full

@@ -17,6 +17,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
+use crate::bounds::bounds;
 use crate::config::KafkaConfig;
 use crate::context::Events;
 use crate::error::{sentence, unavailable};
@@ -227,11 +228,8 @@ impl Replay<'_> {
     }
 
     fn bounds(&self) -> Result<(u64, u64), LogError> {
-        let (low, high) = self
-            .consumer
-            .fetch_watermarks(&self.name, self.number(), BOUNDS_WAIT)
-            .map_err(|error| unavailable("the partition's bounds", &error))?;
-        Ok((u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0)))
+        bounds(&self.consumer, &self.name, self.job.partition, BOUNDS_WAIT)
+            .map_err(|error| unavailable("the partition's bounds", &error))
     }
 
     fn out_of_range(&self, wanted: u64, start: u64, end: u64) -> LogError {

@@ -15,6 +15,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::bell::{Bell, LANE_RETRY, LONGEST_NAP};
+use crate::bounds::bounds;
 use crate::config::KafkaConfig;
 use crate::context::Events;
 use crate::error::{sentence, unavailable};
@@ -234,13 +235,10 @@ impl Thread {
         }
         self.doubt = None;
         for (partition, reading) in self.reading.clone() {
-            let number = i32::try_from(partition).unwrap_or(i32::MAX);
-            let bounds = self.consumer.fetch_watermarks(&self.name, number, BOUNDS_WAIT);
-            let Ok((low, high)) = bounds else {
+            let Ok((low, high)) = bounds(&self.consumer, &self.name, partition, BOUNDS_WAIT) else {
                 self.doubt = Some(Instant::now() + BOUNDS_RETRY);
                 continue;
             };
-            let (low, high) = (u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0));
             if (low..=high).contains(&reading.next) {
                 // It may be the one that librdkafka stopped all the same (a new leader, behind for a moment).
                 self.restart(partition, reading);

@@ -122,7 +122,6 @@ fn is_refusal(error: &KafkaError) -> bool {
                 | Code::InvalidMessage
                 | Code::TopicAuthorizationFailed
                 | Code::ClusterAuthorizationFailed
-                | Code::UnknownPartition
                 | Code::InvalidTopic
         )
     )

@@ -17,6 +17,7 @@ use super::MemberConsumer;
 use super::commits::committed;
 use super::context::{Change, give, take};
 use super::member::{Member, Owned};
+use crate::bounds::bounds;
 use crate::error::sentence;
 use crate::lanes::Urgency;
 
@@ -89,9 +90,7 @@ impl Member {
                 starts.insert(*partition, Start { committed: None, from: None, gap: None });
                 continue;
             };
-            let number = i32::try_from(*partition).unwrap_or(i32::MAX);
-            let (low, high) = consumer.fetch_watermarks(&self.name, number, POSITION_WAIT)?;
-            let (low, high) = (u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0));
+            let (low, high) = bounds(consumer, &self.name, *partition, POSITION_WAIT)?;
             let wanted = position.next_offset;
             let start = if wanted > high {
                 tracing::error!(
@@ -151,10 +150,9 @@ impl Member {
     /// Where reading jumped from `from` to `found`: up to where records were deleted, if that is why. (A foreign
     /// producer's transactions leave holes too.)
     pub(super) fn deleted_until(&self, partition: u32, from: u64, found: u64) -> Option<u64> {
-        let number = i32::try_from(partition).unwrap_or(i32::MAX);
-        let bounds = self.consumer.as_ref()?.fetch_watermarks(&self.name, number, COMMIT_WAIT);
+        let bounds = bounds(self.consumer.as_ref()?, &self.name, partition, COMMIT_WAIT);
         // When the log does not tell, the whole jump is told: a loss must never be silent.
-        let start = bounds.map_or(found, |(low, _)| u64::try_from(low).unwrap_or(0).min(found));
+        let start = bounds.map_or(found, |(low, _)| low.min(found));
         (start > from).then_some(start)
     }
 

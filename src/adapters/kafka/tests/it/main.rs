@@ -7,6 +7,7 @@
 mod contract;
 mod foreign;
 mod groups;
+mod growth;
 mod orphans;
 mod outage;
 mod raw_produce;
