@@ -87,6 +87,7 @@ impl Pool {
         let Some(flight) = self.flights.get_mut(&key) else { return };
         flight.stage = Stage::Answering;
         flight.succeeded |= answer.is_success();
+        flight.concluded = answer.is_last_word();
         let (job, shared) = (flight.job().clone(), self.shared.clone());
         let poison = match (&flight.poison, flight.requests.first()) {
             (Some(why), Some(place)) => Some((self.topic, *place, why.clone())),
@@ -166,7 +167,7 @@ impl Handler<Answered> for Pool {
 
     fn handle(&mut self, message: Answered, _: &mut Self::Context) {
         crash_point!("result_acknowledged");
-        if let Some(flight) = self.flights.get(&message.0) {
+        if let Some(flight) = self.flights.get(&message.0).filter(|flight| flight.concluded) {
             self.answered.insert(message.0.clone(), flight.attempt());
         }
         self.settle(&message.0);

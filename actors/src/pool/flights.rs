@@ -52,6 +52,8 @@ pub(super) struct Flight {
     pub refused: bool,
     /// It was done: a later attempt is not needed.
     pub succeeded: bool,
+    /// Its answer ends the attempt: whoever asks for it again is a duplicate.
+    pub concluded: bool,
     /// The next attempt, which must not run beside this one.
     pub next: Option<(Box<Job>, Vec<Place>)>,
 }
@@ -68,6 +70,7 @@ impl Flight {
             poison: None,
             refused: false,
             succeeded: false,
+            concluded: false,
             next: None,
         }
     }

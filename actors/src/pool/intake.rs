@@ -124,7 +124,7 @@ impl Pool {
                 flight.requests.append(&mut places);
                 // Asked again because it waits so long: the newer request may still be started.
                 let newer = job.not_after_ms > flight.job().not_after_ms && !job.is_called_off();
-                if newer && matches!(flight.stage, Stage::Waiting) && flight.task.claim.is_none() {
+                if newer && matches!(flight.stage, Stage::Waiting | Stage::Clearing { .. }) {
                     flight.task.job = Arc::new(job);
                 }
             }

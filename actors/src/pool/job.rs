@@ -83,6 +83,12 @@ impl Answer {
         Self { entry: None, events: vec![event] }
     }
 
+    /// Whether the attempt is over with it. That a request came too late to be started settles a doubt, if there is one;
+    /// where there is none, the attempt is asked for again.
+    pub fn is_last_word(&self) -> bool {
+        self.events.iter().any(|event| !matches!(event, Event::InvocationSettled(_)))
+    }
+
     /// Whether it says that the effect was done.
     pub fn is_success(&self) -> bool {
         let done = |event: &Event| matches!(event, Event::ToolInvocationResulted(body) if matches!(body.outcome, Outcome::Ok(_)));

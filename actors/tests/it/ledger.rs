@@ -207,6 +207,31 @@ fn a_late_reservation_takes_nothing_away() {
 }
 
 #[test]
+fn a_deed_whose_request_came_too_late_is_done_when_it_is_asked_for_again() {
+    for host_is_away in [false, true] {
+        story(move || async move {
+            let (world, deed) = world_with(EffectClass::Unsafe);
+            let mut host = world.start_named("host", no_pool());
+            world.say("c1", "k1", "deed pay").await;
+            until("it is asked for", || world.requests("c1").len() == 1).await;
+            if host_is_away {
+                world.crash().await;
+            }
+            pass(26).await;
+            let _running = world.start_named("worker", worker());
+            if host_is_away {
+                until("nobody did it, is told", || world.count("c1", "InvocationSettled") == 1).await;
+                host = world.start_named("host", no_pool());
+            }
+            let began = tokio::time::Instant::now();
+            world.whole(&host).await;
+            assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+            assert_eq!((deed.begun(), deed.done()), (1, 1));
+        });
+    }
+}
+
+#[test]
 fn who_reserved_first_is_waited_for() {
     for commits in [false, true] {
         story(move || async move {

@@ -11,9 +11,7 @@ use tokio::task::JoinSet;
 use super::client::Client;
 use super::question::TurnKind;
 use super::spread::Times;
-
-/// Turns in one conversation before a client opens the next: talks end.
-const TURNS_PER_CONVERSATION: u64 = 20;
+use super::talk::Talk;
 
 /// What a loop came to.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -49,21 +47,17 @@ pub async fn run(
     for mut client in connected {
         let numbers = numbers.clone();
         all.spawn(async move {
-            let mut took = Vec::new();
-            let (mut conversation, mut turns) = (String::new(), 0);
+            let (mut took, mut talk, mut turns) = (Vec::new(), Talk::default(), 0);
             while Instant::now() < end {
                 let number = numbers.fetch_add(1, Ordering::Relaxed);
-                if turns % TURNS_PER_CONVERSATION == 0 {
-                    conversation = format!("bench-{number}");
-                }
                 turns += 1;
                 let asked = Instant::now();
-                let time = client.ask(&conversation, &kind.ask(number)).await?;
+                let time = client.ask(talk.conversation(number), &kind.ask(number)).await?;
                 if asked >= start && asked + time <= end {
                     took.push(time);
                 }
             }
-            anyhow::Ok((turns as usize, took))
+            anyhow::Ok((turns, took))
         });
     }
     let (mut took, mut answered) = (Vec::new(), 0);

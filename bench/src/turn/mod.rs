@@ -1,9 +1,9 @@
 //! `callboard-bench turn`: the whole system over HTTP, beside the floor of the same run. One client first, then closed loops of
 //! more and more, then open loops at shares of the best rate.
 //!
-//! `question` says what is asked, `client` asks it, `closed` and `open` are the two ways of asking; `floor` is what the same
-//! records cost without Callboard. `matrix` are other turns, `model` plans and answers one of them, `fsync` is what the disk
-//! takes, `shown` lays it all out.
+//! `question` says what is asked, `talk` in which conversation, `client` asks it, `closed` and `open` are the two ways of
+//! asking; `floor` is what the same records cost without Callboard. `matrix` are other turns, `model` plans and answers one of
+//! them, `fsync` is what the disk takes, `shown` lays it all out.
 
 mod client;
 mod closed;
@@ -14,6 +14,7 @@ mod open;
 mod question;
 mod shown;
 mod spread;
+mod talk;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

@@ -14,11 +14,18 @@ use tokio::time::Instant;
 use super::client::Client;
 use super::question::TurnKind;
 use super::spread::Times;
+use super::talk::Talk;
 
-/// Connections that share the questions; more are needed only by a server that is far behind.
-const CONNECTIONS: usize = 512;
+/// Users who ask in turn, each with a connection and a conversation; more are needed only by a server that is far behind.
+const USERS: usize = 512;
 /// The first part of a run fills queues and caches.
 const WARM_UP_SHARE: f64 = 0.2;
+
+/// Whoever asks.
+struct User {
+    client: Client,
+    talk: Talk,
+}
 
 /// What a rate came to.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -43,11 +50,12 @@ pub async fn run(
     numbers: &Arc<AtomicU64>,
     length: Duration,
 ) -> Result<Open> {
-    let (free, clients) = tokio::sync::mpsc::channel(CONNECTIONS);
-    for _ in 0..CONNECTIONS {
-        free.try_send(Client::connect(url).await?).ok().context("as many clients as there is room for")?;
+    let (free, users) = tokio::sync::mpsc::channel(USERS);
+    for _ in 0..USERS {
+        let user = User { client: Client::connect(url).await?, talk: Talk::default() };
+        free.try_send(user).ok().context("as many users as there is room for")?;
     }
-    let clients = Arc::new(Mutex::new(clients));
+    let users = Arc::new(Mutex::new(users));
     let began = Instant::now();
     let measured_from = began + length.mul_f64(WARM_UP_SHARE);
     let mut asking: JoinSet<Result<Option<Duration>>> = JoinSet::new();
@@ -59,21 +67,21 @@ pub async fn run(
         }
         tokio::time::sleep_until(due).await;
         let number = numbers.fetch_add(1, Ordering::Relaxed);
-        let (free, clients) = (free.clone(), clients.clone());
+        let (free, users) = (free.clone(), users.clone());
         asking.spawn(async move {
-            let client = clients.lock().await.recv().await;
-            let mut client = client.context("clients come back")?;
-            client.ask(&format!("bench-{number}"), &kind.ask(number)).await?;
+            let user = users.lock().await.recv().await;
+            let mut user = user.context("users come back")?;
+            user.client.ask(user.talk.conversation(number), &kind.ask(number)).await?;
             let time = due.elapsed();
-            let _ = free.send(client).await;
+            let _ = free.send(user).await;
             Ok((due >= measured_from).then_some(time))
         });
         while let Some(ended) = asking.try_join_next() {
-            took.extend(ended.context("a client panicked")??);
+            took.extend(ended.context("a user panicked")??);
         }
     }
     while let Some(ended) = asking.join_next().await {
-        took.extend(ended.context("a client panicked")??);
+        took.extend(ended.context("a user panicked")??);
     }
     let whole = measured_from.elapsed().as_secs_f64();
     Ok(Open {

@@ -1,0 +1,22 @@
+//! Which conversation a user asks in. One after the other, of so many turns each: talks end.
+
+/// Turns in one conversation before its user opens the next.
+const TURNS_PER_CONVERSATION: u64 = 20;
+
+/// A user's conversations.
+#[derive(Debug, Default)]
+pub struct Talk {
+    conversation: String,
+    turns: u64,
+}
+
+impl Talk {
+    /// Where question `number` of the run is asked.
+    pub fn conversation(&mut self, number: u64) -> &str {
+        if self.turns % TURNS_PER_CONVERSATION == 0 {
+            self.conversation = format!("bench-{number}");
+        }
+        self.turns += 1;
+        &self.conversation
+    }
+}
