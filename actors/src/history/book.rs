@@ -2,6 +2,7 @@
 //! messages and answers only, and the first terminal event of a turn counts here too.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use callboard_domain::event::Event;
 use callboard_domain::id::ConversationId;
@@ -30,7 +31,8 @@ pub struct Entry {
 pub struct Book {
     positions: BTreeMap<u32, u64>,
     identities: BTreeMap<u32, LogIdentity>,
-    entries: BTreeMap<ConversationId, Entry>,
+    /// Shared with a file that is being written: only what changes meanwhile is copied.
+    entries: BTreeMap<ConversationId, Arc<Entry>>,
     /// By offset sum of change: who changed longest ago leaves first.
     recency: BTreeSet<(u64, ConversationId)>,
     stamp_of: BTreeMap<ConversationId, u64>,
@@ -116,29 +118,38 @@ impl Book {
         self.recency.insert((self.stamp, id.clone()));
     }
 
-    /// Folds one record. `Some(id)`: the conversation may have left the book earlier, and is to be restored from the log.
-    pub fn apply(&mut self, partition: u32, item: &Item, limits: &Limits) -> Option<ConversationId> {
-        let id = &item.conversation;
-        if !self.entries.contains_key(id) {
-            if self.shrunk {
-                return Some(id.clone());
-            }
-            self.open(partition, id, limits);
-        }
-        if let Some(entry) = self.entries.get_mut(id) {
-            fold(entry, item, limits);
-        }
-        self.touch(id);
-        None
+    pub fn contains(&self, id: &ConversationId) -> bool {
+        self.entries.contains_key(id)
     }
 
-    /// Puts a conversation that had left back in, from all of its records so far.
-    pub fn restore(&mut self, partition: u32, id: &ConversationId, records: &[Item], limits: &Limits) {
-        self.open(partition, id, limits);
-        if let Some(entry) = self.entries.get_mut(id) {
-            records.iter().for_each(|item| fold(entry, item, limits));
+    /// Folds one record. True where its conversation was not in the book and may have left it: then what it said before this
+    /// record is missing.
+    pub fn apply(&mut self, partition: u32, item: &Item, limits: &Limits) -> bool {
+        let id = &item.conversation;
+        let is_new = !self.entries.contains_key(id);
+        let may_have_left = is_new && self.shrunk;
+        if is_new {
+            self.open(partition, id, limits);
         }
+        self.fold(item, limits);
         self.touch(id);
+        may_have_left
+    }
+
+    /// Forgets what a conversation said: all of its records follow, by [`Self::fold`].
+    pub fn begin_again(&mut self, id: &ConversationId) {
+        if let Some(entry) = self.entries.get_mut(id).map(Arc::make_mut) {
+            entry.turns_total = 0;
+            entry.view.offset = 0;
+            entry.view.turns.clear();
+        }
+    }
+
+    /// Folds one record of a conversation that is in the book, without a change of place in it.
+    pub fn fold(&mut self, item: &Item, limits: &Limits) {
+        if let Some(entry) = self.entries.get_mut(&item.conversation).map(Arc::make_mut) {
+            fold(entry, item, limits);
+        }
     }
 
     fn open(&mut self, partition: u32, id: &ConversationId, limits: &Limits) {
@@ -148,7 +159,7 @@ impl Book {
             self.shrunk = true;
         }
         let view = HistoryView { conversation_id: id.clone(), offset: 0, turns: Vec::new() };
-        self.entries.insert(id.clone(), Entry { view, turns_total: 0, partition });
+        self.entries.insert(id.clone(), Arc::new(Entry { view, turns_total: 0, partition }));
     }
 }
 

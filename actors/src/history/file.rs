@@ -2,8 +2,8 @@
 //! another log or unreadable, it is made again from the log.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use callboard_domain::id::ConversationId;
 use callboard_ports::log::LogIdentity;
@@ -21,7 +21,7 @@ pub struct HistoryFile {
     pub positions: BTreeMap<u32, u64>,
     /// Whether older conversations were left out.
     pub shrunk: bool,
-    pub conversations: BTreeMap<ConversationId, Entry>,
+    pub conversations: BTreeMap<ConversationId, Arc<Entry>>,
 }
 
 impl HistoryFile {
@@ -55,12 +55,10 @@ pub fn read(path: &Path) -> Option<HistoryFile> {
     }
 }
 
-/// Replaces the file's content in one step.
+/// Replaces the file's content in one step. Not synced: what a power cut leaves of it is made again from the log, and a sync
+/// twice a second holds up every other writer of the disk, a broker among them.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let beside = path.with_extension("json.new");
-    let mut file = std::fs::File::create(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    drop(file);
+    std::fs::write(&beside, bytes)?;
     std::fs::rename(&beside, path)
 }

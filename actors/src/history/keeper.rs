@@ -1,23 +1,20 @@
 //! The keeper of the book: takes batches in, fills gaps from the log, writes the file. One task, fed by the projection
 //! through a bounded queue.
 
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use actix::{Addr, Message};
-use callboard_domain::id::ConversationId;
 use callboard_ports::inbox::Committed;
 use callboard_ports::log::LogError;
 use callboard_ports::record::Topic;
-use callboard_ports::snapshot;
 
+use super::restore::Owed;
 use super::{Book, Projection, file};
 use crate::decode::Decoded;
 use crate::gauges::HISTORY_GROUP;
-use crate::host::Offsets;
 use crate::shared::Shared;
 
 /// A record that came between the book's start and the host's has nobody who tells of it: the log's ends are looked at this often.
@@ -48,6 +45,7 @@ pub(super) struct Keeper {
     pub file: PathBuf,
     pub book: Book,
     pub changed: bool,
+    pub owed: Owed,
     pub writes: u64,
     pub addr: Addr<Projection>,
     pub control: Option<Arc<dyn callboard_ports::inbox::InboxControl>>,
@@ -72,61 +70,30 @@ impl Keeper {
     async fn fill(&mut self, partition: u32, end: u64) -> Result<(), LogError> {
         let from = self.book.position(partition);
         if from >= end {
-            return Ok(());
+            return self.settle(partition).await;
         }
         let log = self.shared.ports.log.clone();
         let range = from..end;
         let mut batches = log.replay(Topic::ConversationEvents, partition, vec![range], None);
         while let Some(batch) = batches.recv().await {
             let decoded = Decoded::new(batch?, self.shared.ports.log.partitions());
-            self.take(&decoded).await?;
+            self.take(&decoded);
         }
         self.book.reached(partition, end);
         self.changed = true;
-        Ok(())
+        self.settle(partition).await
     }
 
-    async fn take(&mut self, decoded: &Decoded) -> Result<(), LogError> {
+    fn take(&mut self, decoded: &Decoded) {
+        let partition = decoded.batch.partition;
         for item in &decoded.items {
-            if let Some(id) = self.book.apply(decoded.batch.partition, item, &self.shared.limits) {
-                // It may have left the book: its earlier turns are read from the log again.
-                let partition = decoded.batch.partition;
-                let ranges = self.ranges(partition, &id, item.recorded.offset + 1).await?;
-                let key = Some(id.as_str().to_owned());
-                let mut batches =
-                    self.shared.ports.log.replay(Topic::ConversationEvents, partition, ranges, key);
-                let mut records = Vec::new();
-                while let Some(batch) = batches.recv().await {
-                    records.extend(Decoded::new(batch?, self.shared.ports.log.partitions()).items);
-                }
-                self.book.restore(partition, &id, &records, &self.shared.limits);
+            if self.book.apply(partition, item, &self.shared.limits) {
+                let owed = self.owed.entry(partition).or_default();
+                owed.insert(item.conversation.clone(), item.recorded.offset);
             }
         }
-        self.book.reached(decoded.batch.partition, decoded.end());
+        self.book.reached(partition, decoded.end());
         self.changed = true;
-        Ok(())
-    }
-
-    /// Where a conversation's records below `end` are: through the host's index where there is a host, the whole
-    /// partition otherwise.
-    async fn ranges(
-        &self,
-        partition: u32,
-        id: &ConversationId,
-        end: u64,
-    ) -> Result<Vec<Range<u64>>, LogError> {
-        let start = self.shared.ports.log.bounds(Topic::ConversationEvents, partition).await?.start;
-        let known = match self.shared.directory.host(partition) {
-            Some(host) => host.send(Offsets(id.clone())).await.ok().flatten(),
-            None => None,
-        };
-        let whole = || vec![start..end];
-        let within = |range: Range<u64>| range.start.max(start)..range.end.min(end);
-        let mut ranges: Vec<Range<u64>> = known.unwrap_or_else(whole).into_iter().map(within).collect();
-        // The record in hand may be newer than the index.
-        ranges.push(end - 1..end);
-        ranges.retain(|range| range.start < range.end);
-        Ok(snapshot::coalesce(ranges, 0))
     }
 
     /// Whether the log has what nobody told of.
@@ -144,13 +111,14 @@ impl Keeper {
     async fn observe(&mut self, decoded: Arc<Decoded>) -> Result<(), LogError> {
         self.fill(decoded.batch.partition, decoded.start()).await?;
         if decoded.end() > self.book.position(decoded.batch.partition) {
-            self.take(&decoded).await?;
+            self.take(&decoded);
         }
-        Ok(())
+        self.settle(decoded.batch.partition).await
     }
 
     async fn write(&mut self) {
-        if !self.changed {
+        // A file never shows half of a conversation.
+        if !self.changed || self.owed.values().any(|owed| !owed.is_empty()) {
             return;
         }
         let (path, content) = (self.file.clone(), self.book.to_file());
@@ -206,9 +174,9 @@ impl Keeper {
                 biased;
                 () = clock.sleep(wait), if pending => {
                     self.round().await;
-                    // A large book is written seldom: never more than a tenth of the time goes into it.
+                    // A large book is written seldom: never more than a thirtieth of the time goes into it.
                     let took_ms = clock.monotonic_ms().saturating_sub(next_write_ms);
-                    let pause_ms = (took_ms * 10).max(WRITE_EVERY.as_millis() as u64);
+                    let pause_ms = (took_ms * 30).max(WRITE_EVERY.as_millis() as u64);
                     next_write_ms = clock.monotonic_ms() + pause_ms;
                     continue;
                 }

@@ -5,6 +5,7 @@
 mod book;
 mod file;
 mod keeper;
+mod restore;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -84,6 +85,7 @@ impl Actor for Projection {
             file: self.file.clone(),
             book,
             changed: false,
+            owed: restore::Owed::default(),
             writes: 0,
             addr: self.addr.clone(),
             control: membership.as_ref().map(|membership| membership.control.clone()),

@@ -22,8 +22,15 @@ pub struct Open {
 
 /// "Where are its records?" `None` where the index is lost: read the whole partition.
 #[derive(Message)]
-#[rtype(result = "Option<Vec<Range<u64>>>")]
+#[rtype(result = "Option<Indexed>")]
 pub struct Offsets(pub ConversationId);
+
+/// Where a conversation's records are.
+pub struct Indexed {
+    pub ranges: Vec<Range<u64>>,
+    /// Of those from here on the index knows nothing yet.
+    pub below: u64,
+}
 
 /// "Which conversations come after this one?"
 #[derive(Message)]
@@ -46,7 +53,7 @@ impl Handler<Open> for Host {
 }
 
 impl Handler<Offsets> for Host {
-    type Result = ResponseFuture<Option<Vec<Range<u64>>>>;
+    type Result = ResponseFuture<Option<Indexed>>;
 
     fn handle(&mut self, message: Offsets, _: &mut Self::Context) -> Self::Result {
         if self.phase != Phase::Running {
@@ -56,17 +63,19 @@ impl Handler<Offsets> for Host {
         let dirty = self.dirty.get(&message.0).cloned().unwrap_or_default();
         let context = self.context.clone();
         let fresh = dirty.into_iter().map(|offset| offset..offset + 1);
+        let below = self.position;
         match context.memory.store.mode() {
             Mode::Stored => {}
             Mode::Indexed => {
                 let ranges = snapshot::coalesce(fresh, INDEX_GAP);
-                return Box::pin(async { Some(ranges) });
+                return Box::pin(async move { Some(Indexed { ranges, below }) });
             }
             Mode::Scanning => return Box::pin(async { None }),
         }
         Box::pin(async move {
             let stored = context.shared.ports.snapshots.load(context.partition, &message.0).await.ok()?;
-            Some(snapshot::coalesce(stored.offsets.into_iter().chain(fresh), INDEX_GAP))
+            let ranges = snapshot::coalesce(stored.offsets.into_iter().chain(fresh), INDEX_GAP);
+            Some(Indexed { ranges, below })
         })
     }
 }

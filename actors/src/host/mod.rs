@@ -38,7 +38,7 @@ use tokio::task::AbortHandle;
 pub use append::append_until_acknowledged;
 pub use commands::{TakeCommands, Taken};
 pub use flush::Retire;
-pub use lookup::{List, Offsets, Open};
+pub use lookup::{Indexed, List, Offsets, Open};
 pub use open::{OpenAt, ReadOpen};
 
 use crate::conversation::Events;

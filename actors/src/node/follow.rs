@@ -38,7 +38,7 @@ impl Node {
         let offsets = self.of_host(partition, Offsets(conversation.clone())).await?;
         let log = &self.shared.ports.log;
         let ranges = match offsets {
-            Some(ranges) => ranges,
+            Some(index) => index.ranges,
             None => {
                 let bounds = log.bounds(Topic::ConversationEvents, partition).await?;
                 vec![bounds.start..bounds.end]

@@ -145,3 +145,38 @@ fn the_longest_unchanged_leave_and_come_back_whole() {
         assert_eq!(entry["turns"][1]["turn"], 3);
     });
 }
+
+#[test]
+fn many_that_come_back_at_once_are_whole_whoever_knows_where_they_are() {
+    // With a host beside it, which knows where every conversation is, and alone.
+    for alone in [false, true] {
+        story(move || async move {
+            let (_folder, file) = folder();
+            let limits = Limits { history_conversations: 40, ..Cast::default().limits };
+            let world = World::with(Cast { limits, ..Cast::default() });
+            let node = world.start_named("host", World::roles());
+            for turn in 0..2 {
+                for i in 0..60 {
+                    let (of, id) = (format!("c{i}"), format!("k{turn}"));
+                    world.say(&of, &id, "one").await;
+                    world.answered(&node, &of, &id).await;
+                }
+            }
+            if alone {
+                world.crash().await;
+            }
+            let roles = if alone { Roles::default() } else { World::roles() };
+            let historian = Roles { history: Some(file.clone()), ..roles };
+            let _historian = world.start_named("historian", historian);
+            let is_written = || {
+                file.exists() && read(&file)["conversations"].as_object().is_some_and(|all| all.len() == 40)
+            };
+            until("the book is full", is_written).await;
+            let kept = read(&file)["conversations"].as_object().unwrap().clone();
+            for (of, entry) in &kept {
+                assert_eq!(entry["turns_total"].as_u64(), Some(2), "{of}, alone: {alone}");
+                assert_eq!(turns(&file, of), ["answered", "answered"]);
+            }
+        });
+    }
+}

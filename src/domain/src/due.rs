@@ -4,7 +4,7 @@
 //! anything else; every open turn has one, so every accepted turn ends.
 
 use crate::conversation::{Phase, PlanVersion, State, Step, StepState, Turn};
-use crate::effect::Effect;
+use crate::effect::{Effect, without_plan};
 use crate::event::{
     ApprovalRequested, DeadlineExpired, Event, PlanCancelled, PlanFailed, ToolInvocationInDoubt, TurnError,
 };
@@ -122,6 +122,12 @@ fn run(due: &mut Due, state: &State, turn: &Turn, now_ms: Millis) {
     if now_ms >= until_ms {
         let missing_version = (code == PLANNING_TIMEOUT).then(|| turn.version() + 1);
         let words = format!("the turn's {code} of {ms} ms has passed");
+        // Where the turn's own time is over too, there is none to answer in.
+        let version = missing_version.filter(|_| now_ms < turn.deadline_ms(now_ms));
+        if let Some(event) = version.and_then(|version| without_plan(turn, version, &words)) {
+            due.effects.push(Effect::Append { command: turn.command.clone(), event });
+            return;
+        }
         fail(due, turn, TurnError::new(code, words), missing_version);
         return;
     }

@@ -156,37 +156,37 @@ pub fn reports(versions: &[PlanVersion]) -> Vec<StepReport> {
     versions.iter().flat_map(|plan| plan.steps.iter().map(move |step| of(plan.version, step))).collect()
 }
 
-/// What is recorded where no planner had plan `version`. Finished results are kept, and answered from: a version without
-/// steps says so. Without any the turn fails, unless the plan came after all and is first in the log.
+/// What is recorded where no planner had plan `version`: see [`without_plan`]. Where that gives nothing the turn fails, unless
+/// the plan came after all and is first in the log.
 #[must_use]
 pub fn planless(turn: Option<&Turn>, version: u32, why: &str) -> Event {
+    turn.and_then(|turn| without_plan(turn, version, why)).unwrap_or_else(|| {
+        let error = TurnError::new("no_plan", why);
+        Event::PlanFailed(PlanFailed { error, missing_version: Some(version) })
+    })
+}
+
+/// A version without steps in the place of plan `version`, which does not come: finished results are kept, and answered from.
+/// `None` where there are none.
+#[must_use]
+pub fn without_plan(turn: &Turn, version: u32, why: &str) -> Option<Event> {
+    let Phase::Planning(reason) = turn.phase else { return None };
     let done = |plan: &PlanVersion| plan.steps.iter().any(|step| matches!(step.state, StepState::Done(_)));
-    match turn.map(|turn| (&turn.phase, turn)) {
-        Some((Phase::Planning(reason), turn))
-            if turn.version() + 1 == version && turn.versions.iter().any(done) =>
-        {
-            let words = format!("There is no further plan ({why}): answer from the results that there are.");
-            Event::PlanGenerated(PlanGenerated {
-                version,
-                reason: *reason,
-                planner: Author {
-                    provider: "none".into(),
-                    model: None,
-                    input_tokens: None,
-                    output_tokens: None,
-                },
-                steps: Vec::new(),
-                then: Then::Answer,
-                guidance: Some(Arc::from(clip(&words))),
-                models: None,
-                approvals: Vec::new(),
-            })
-        }
-        _ => {
-            let error = TurnError::new("no_plan", why);
-            Event::PlanFailed(PlanFailed { error, missing_version: Some(version) })
-        }
+    if turn.version() + 1 != version || !turn.versions.iter().any(done) {
+        return None;
     }
+    let words = format!("There is no further plan ({why}): answer from the results that there are.");
+    let planner = Author { provider: "none".into(), model: None, input_tokens: None, output_tokens: None };
+    Some(Event::PlanGenerated(PlanGenerated {
+        version,
+        reason,
+        planner,
+        steps: Vec::new(),
+        then: Then::Answer,
+        guidance: Some(Arc::from(clip(&words))),
+        models: None,
+        approvals: Vec::new(),
+    }))
 }
 
 /// Earlier exchanges for planner and synthesizer: the newest that fit [`MAX_HISTORY_BYTES`], oldest first,

@@ -47,6 +47,7 @@ defects! {
     RunUnreserved = "run-unreserved", "An effect is run without reading one's own Reserved back";
     RunAgainBlindly = "run-again-blindly", "An abandoned unsafe effect is run again instead of being in doubt";
     RunUnapproved = "run-unapproved", "A step that needs approval is run without asking for it";
+    ShowTornAnswer = "show-torn-answer", "A watched answer is shown although a piece of it is missing";
     IgnoreSettlement = "ignore-settlement", "A person's word about a step in doubt changes nothing";
 }
 

@@ -40,6 +40,8 @@ pub struct Ledgered {
     pub asked: u64,
     pub decided: u64,
     pub dead_letters: u64,
+    /// Writings of an answer of which somebody heard something before it was there.
+    pub heard: u64,
 }
 
 impl Ledgered {
@@ -58,6 +60,7 @@ impl Ledgered {
             asked: count(Topic::ConversationEvents, "\"ApprovalRequested\""),
             decided: count(Topic::ConversationEvents, "\"ApprovalRecorded\""),
             dead_letters: world.log.records(Topic::DeadLetterQueue).len() as u64,
+            heard: world.audience.heard(),
         }
     }
 
@@ -70,6 +73,7 @@ impl Ledgered {
         self.asked += other.asked;
         self.decided += other.decided;
         self.dead_letters += other.dead_letters;
+        self.heard += other.heard;
     }
 }
 
@@ -166,6 +170,7 @@ pub fn judge(director: &Director, live: &BTreeMap<ConversationId, Option<State>>
     verdict.violations.extend(audit::given_up_is_kept(&unreadable(world), &letters(world)));
     verdict.violations.extend(audit::nothing_after_revocation(world.ownership().trespasses()));
     verdict.violations.extend(director.overflows.iter().cloned());
+    verdict.violations.extend(world.audience.violations());
     for process in &director.processes {
         for (partition, shelf) in &*process.disk.shelves() {
             let here = |id: &ConversationId| {

@@ -7,6 +7,7 @@
 //! | `dice`, `mix`, `workload` | what a seed draws: randomness, bounds and faults, what users ask |
 //! | `world`, `trace`, `outside`, `ownership` | what all processes share, and what an onlooker writes down |
 //! | `courier`, `shuffle`, `log`, `inbox`, `disk`, `clock`, `tools`, `models` | the ports, with an adversary in each |
+//! | `audience` | who watches answers while they are being written |
 //! | `life`, `process`, `director`, `gateway` | processes that die and come back, and who makes them |
 //! | `run`, `judge`, `sweep`, `report`, `defects` | one run, its verdict, many runs, what is printed, what is planted |
 
@@ -16,6 +17,7 @@ pub mod report;
 pub mod run;
 pub mod sweep;
 
+mod audience;
 mod clock;
 mod courier;
 mod dice;

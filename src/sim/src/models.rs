@@ -67,6 +67,33 @@ impl SimModel {
             .map_err(|_| failed("plan_refused"))
     }
 
+    /// Writes an answer, some of them piece by piece, and a few of those twice, as when another model takes over.
+    async fn say(&self, conversation: &str, sink: &dyn AnswerSink) -> String {
+        let world = &self.world;
+        loop {
+            // Never the same twice, so that it shows which one counted.
+            let number = world.between(0, 1 << 40);
+            let pieces = world.between(0, 5);
+            let words: String = (0..pieces).map(|i| format!(" {i} für {number}")).collect();
+            let text = format!("answer {number}{words}");
+            world.audience.writes(conversation, &text);
+            let breaks_off = pieces > 1 && world.is_faulty() && world.between(0, 5) == 0;
+            let said = pieces - u64::from(breaks_off);
+            let mut rest = &*text;
+            for left in (1..=pieces).rev().take(said as usize) {
+                let (piece, after) = rest.split_at(rest.ceil_char_boundary(rest.len() / left as usize));
+                rest = after;
+                sink.piece(piece);
+                let ms = world.between(0, 60);
+                world.pass(ms).await;
+            }
+            if !breaks_off {
+                return text;
+            }
+            sink.restart();
+        }
+    }
+
     /// A plan that should never have passed: the fold has to see it.
     fn nonsense(&self, mut plan: PlanGenerated) -> PlanGenerated {
         match self.world.between(0, 2) {
@@ -97,14 +124,13 @@ impl Synthesizer for SimModel {
         &self,
         request: SynthesizeFinalAnswerRequested,
         timeout_ms: u64,
-        _: Arc<dyn AnswerSink>,
+        sink: Arc<dyn AnswerSink>,
     ) -> BoxFuture<'_, Result<Answer, ModelError>> {
         Box::pin(async move {
             let about = format!("answer in {}", request.reply_to.key);
             self.think(&about, timeout_ms).await?;
-            // Never the same twice, so that it shows which one counted.
-            let number = self.world.between(0, 1 << 40);
-            Ok(Answer::new(format!("answer {number}"), author()))
+            let text = self.say(&request.reply_to.key, &*sink).await;
+            Ok(Answer::new(text, author()))
         })
     }
 }

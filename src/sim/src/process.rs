@@ -8,6 +8,7 @@ use callboard_ports::in_hand::MemoryInHand;
 use callboard_ports::inbox::Inbox;
 use tokio::task::{JoinHandle, LocalSet};
 
+use crate::audience;
 use crate::clock::SkewedClock;
 use crate::courier::Courier;
 use crate::disk::{Disk, SimStore};
@@ -139,6 +140,9 @@ impl Process {
             in_hand: self.in_hand.clone(),
         };
         let node = callboard_actors::start(ports, self.roles.clone(), world.mix.limits.clone(), &life.name);
+        if self.hosts() {
+            tokio::task::spawn_local(audience::attend(world.clone(), node.clone()));
+        }
         drop(inside);
         self.watch(&node, &life);
         let task = tokio::task::spawn_local(Stage { tasks, life: life.clone() });

@@ -36,6 +36,7 @@ pub fn table(total: &Total) -> String {
         ("approvals asked for", total.ledger.asked),
         ("approvals decided", total.ledger.decided),
         ("dead letters", total.ledger.dead_letters),
+        ("answers heard while being written", total.ledger.heard),
         ("records ignored by the fold", u64::from(report.ignored)),
         ("entries of the traces", total.entries),
         ("virtual hours", total.virtual_ms / 3_600_000),

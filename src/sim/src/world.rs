@@ -16,6 +16,7 @@ use callboard_ports::log::Log;
 use callboard_ports::record::{NewRecord, Record, Topic};
 use tokio::sync::Notify;
 
+use crate::audience::Audience;
 use crate::dice::Dice;
 use crate::fault::Fault;
 use crate::mix::Mix;
@@ -30,6 +31,7 @@ pub struct World {
     pub clock: TokioClock,
     pub log: MemoryLog,
     pub outside: Outside,
+    pub audience: Audience,
     pub ownership: Mutex<Ownership>,
     /// Rung when a process dies.
     pub deaths: Arc<Notify>,
@@ -63,6 +65,7 @@ impl World {
             clock,
             log,
             outside: Outside::default(),
+            audience: Audience::default(),
             ownership: Mutex::default(),
             deaths: Arc::default(),
             dice: Mutex::new(dice),

@@ -124,16 +124,39 @@ fn a_budget_holds_through_a_simulated_life() {
     assert_eq!(world.state().tokens_used, 30, "one call may go beyond it: nobody knows what it will cost");
 }
 
-#[test]
-fn where_no_planner_has_a_plan_finished_results_are_kept() {
+/// A turn that waits for its second plan, with a result.
+fn goes_on() -> Hand {
     let mut hand = Hand { state: planned(None), now: START_MS };
-    assert!(matches!(planless(hand.state.running(), 1, "they are down"), Event::PlanFailed(body)
-        if &*body.error.code == "no_plan" && body.missing_version == Some(1)));
     hand.hears([
         costing(plan(1, &[("a", Pure), ("b", Pure)]), |plan| plan.then = Then::Continue),
         ok("a", 1, "1"),
         refused("b", 1),
     ]);
+    hand
+}
+
+#[test]
+fn a_further_plan_that_does_not_come_in_time_is_done_without() {
+    let mut hand = goes_on();
+    assert_eq!(hand.due(), ["AskPlanner"]);
+    let turn = hand.state.running().unwrap();
+    hand.now = turn.phase_since_ms + i64::try_from(turn.limits.planning_timeout_ms).unwrap();
+    let Some(Effect::Append { event, .. }) = due(&hand.state, hand.now).effects.pop() else {
+        panic!("something is recorded")
+    };
+    hand.hears([event]);
+    assert_eq!(hand.due(), ["Synthesize"]);
+    let last = hand.state.open[0].plan().unwrap();
+    assert_eq!((last.version, last.steps.len()), (2, 0));
+    assert!(last.guidance.as_deref().unwrap().contains("planning_timeout"));
+}
+
+#[test]
+fn where_no_planner_has_a_plan_finished_results_are_kept() {
+    let first = planned(None);
+    assert!(matches!(planless(first.running(), 1, "they are down"), Event::PlanFailed(body)
+        if &*body.error.code == "no_plan" && body.missing_version == Some(1)));
+    let mut hand = goes_on();
     let version = planless(hand.state.running(), 2, "its plan was refused twice");
     hand.hears([version]);
     assert_eq!(hand.due(), ["Synthesize"]);

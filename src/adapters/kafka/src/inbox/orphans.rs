@@ -4,7 +4,7 @@
 //! away asks for. A static member that is killed between the two and comes back under its name gets its old place without a
 //! rebalance: nobody asks any more, and the partition stays nobody's until the group changes for another reason. So static
 //! members look at their whole group now and then. Where something is missing twice in a row, the member that owns least
-//! leaves and joins again; that is the second step.
+//! leaves and joins again; that is the second step. Where that member does not, the one that owns least but for it does.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,6 +18,8 @@ use super::{MemberConsumer, Orders};
 
 /// Longer than the two steps of a rebalance take; what nobody owns is served again after twice this.
 const LOOK_EVERY: Duration = Duration::from_secs(4);
+/// Looks that each member, in the order of what they own, is given to act.
+const LOOKS_EACH: usize = 3;
 /// Closing a member waits for a look that is under way.
 const LOOK_WAIT: Duration = Duration::from_secs(1);
 
@@ -31,8 +33,8 @@ pub(super) struct Orphans {
     pub(super) instance: Option<String>,
     pub(super) orders: Arc<Orders>,
     next_look: Instant,
-    /// Something was missing at the last look.
-    suspected: bool,
+    /// At how many looks in a row something was missing.
+    suspected: usize,
 }
 
 /// A group at rest.
@@ -52,7 +54,7 @@ impl Orphans {
         orders: Arc<Orders>,
     ) -> Self {
         let next_look = Instant::now() + LOOK_EVERY;
-        Self { group, topic, partitions, instance, orders, next_look, suspected: false }
+        Self { group, topic, partitions, instance, orders, next_look, suspected: 0 }
     }
 
     pub(super) fn is_due(&self) -> bool {
@@ -65,23 +67,23 @@ impl Orphans {
         // A group that cannot be looked at, or is on the move, tells nothing.
         let seen = self.shares(consumer).ok().flatten();
         let lacking = seen.filter(|seen| seen.owned.len() < self.partitions as usize);
-        let Some(Seen { owned, shares }) = lacking else {
-            self.suspected = false;
+        let Some(Seen { owned, mut shares }) = lacking else {
+            self.suspected = 0;
             return;
         };
-        if !std::mem::replace(&mut self.suspected, true) {
-            return;
-        }
-        let least = shares.into_iter().min().map(|(_, id)| id).unwrap_or_default();
+        self.suspected += 1;
+        shares.sort();
         // The broker makes a static member's id of its instance.
-        if self.instance.as_ref().is_some_and(|instance| least.starts_with(&format!("{instance}-"))) {
+        let mine = self.instance.as_ref().map(|instance| format!("{instance}-")).unwrap_or_default();
+        let rank = shares.iter().position(|(_, id)| id.starts_with(&mine));
+        if rank.is_some_and(|rank| self.suspected >= 2 + LOOKS_EACH * rank) {
             let missing: Vec<u32> = (0..self.partitions).filter(|one| !owned.contains(one)).collect();
             tracing::warn!(
                 group = self.group,
                 ?missing,
                 "partitions that nobody owns: joining the group again"
             );
-            self.suspected = false;
+            self.suspected = 0;
             self.orders.join_again();
         }
     }
