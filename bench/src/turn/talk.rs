@@ -13,7 +13,7 @@ pub struct Talk {
 impl Talk {
     /// Where question `number` of the run is asked.
     pub fn conversation(&mut self, number: u64) -> &str {
-        if self.turns % TURNS_PER_CONVERSATION == 0 {
+        if self.turns.is_multiple_of(TURNS_PER_CONVERSATION) {
             self.conversation = format!("bench-{number}");
         }
         self.turns += 1;

@@ -228,7 +228,7 @@ impl Replay<'_> {
     }
 
     fn bounds(&self) -> Result<(u64, u64), LogError> {
-        bounds(&self.consumer, &self.name, self.job.partition, BOUNDS_WAIT)
+        bounds(self.consumer, &self.name, self.job.partition, BOUNDS_WAIT)
             .map_err(|error| unavailable("the partition's bounds", &error))
     }
 
