@@ -29,6 +29,8 @@ pub(super) struct Flushing {
     final_rounds: u32,
     /// What a catch-up has folded and nobody needs now: kept until it is written down, which no turn waits for.
     kept: HashMap<ConversationId, State>,
+    /// Whether the round under way writes any of these down.
+    takes_kept: bool,
 }
 
 impl Flushing {
@@ -150,6 +152,7 @@ impl Host {
         let (known, is_final) = (self.identity.clone(), self.identity_is_final || self.position == 0);
         let (idle_ms, partition) = (self.idle_ms(), self.context.partition);
         self.flush.busy = true;
+        self.flush.takes_kept = !kept.is_empty();
         let (host, log) = (self.addr.clone(), self.context.shared.ports.log.clone());
         let now_ms = self.context.shared.now_ms();
         self.task(async move {
@@ -290,7 +293,8 @@ impl Handler<Flushed> for Host {
             }
         }
         if self.flush.retiring.is_none() {
-            if message.stored.is_ok() && !self.flush.kept.is_empty() {
+            // At once while it gets on; those whose turn it is may be on their way into memory, which takes its time.
+            if message.stored.is_ok() && self.flush.takes_kept && !self.flush.kept.is_empty() {
                 self.gather();
             }
             return;

@@ -13,6 +13,7 @@ mod deeds;
 mod doubts;
 mod duplicates;
 mod effects;
+mod flushing;
 mod garbage;
 mod history;
 mod lag;

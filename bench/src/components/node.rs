@@ -16,6 +16,8 @@ use crate::result;
 use crate::seed::Seed;
 
 const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// A host by itself opens turns that nobody ends: with the usual bound it would rightly take no more questions.
+const OPEN_TURNS: usize = 1 << 20;
 
 /// A log, and what is needed to start a role on it.
 pub struct Bed {
@@ -55,7 +57,8 @@ impl Bed {
             in_hand: Arc::new(InHandJournal::open(self.folder.path())),
         };
         let snapshots = ports.snapshots.clone();
-        let node = callboard_actors::start(ports, roles, Limits::default(), "bench");
+        let limits = Limits { open_turns: OPEN_TURNS, ..Limits::default() };
+        let node = callboard_actors::start(ports, roles, limits, "bench");
         Ok(Running { node, arbiters, snapshots })
     }
 }

@@ -33,6 +33,7 @@ struct Content {
 pub struct MemorySnapshots {
     content: Arc<Mutex<Content>>,
     gate: Arc<Mutex<Option<Gate>>>,
+    load_gate: Arc<Mutex<Option<Gate>>>,
 }
 
 impl MemorySnapshots {
@@ -44,6 +45,11 @@ impl MemorySnapshots {
     /// Flushes wait at `gate` from here on.
     pub fn hold_flushes_at(&self, gate: &Gate) {
         *self.gate.lock().unwrap_or_else(PoisonError::into_inner) = Some(gate.clone());
+    }
+
+    /// Loads wait at `gate` from here on.
+    pub fn hold_loads_at(&self, gate: &Gate) {
+        *self.load_gate.lock().unwrap_or_else(PoisonError::into_inner) = Some(gate.clone());
     }
 
     fn with<T: Send + 'static>(
@@ -69,8 +75,15 @@ impl SnapshotStore for MemorySnapshots {
         partition: u32,
         conversation: &ConversationId,
     ) -> BoxFuture<'_, Result<Stored, SnapshotError>> {
-        let kept = |p: &Partition| p.conversations.get(conversation).map(|kept| kept.stored.clone());
-        self.with(|all| all.get(&partition).and_then(kept).unwrap_or_default())
+        let gate = self.load_gate.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let conversation = conversation.clone();
+        Box::pin(async move {
+            if let Some(gate) = gate {
+                gate.pass().await;
+            }
+            let kept = |p: &Partition| p.conversations.get(&conversation).map(|kept| kept.stored.clone());
+            self.with(|all| all.get(&partition).and_then(kept).unwrap_or_default()).await
+        })
     }
 
     fn flush(&self, flush: Flush) -> BoxFuture<'_, Result<(), SnapshotError>> {
