@@ -62,6 +62,7 @@ impl Keeper {
             let bounds = log.bounds(Topic::ConversationEvents, partition).await?;
             self.book.begin(partition, &identity, bounds);
             self.fill(partition, bounds.end).await?;
+            self.settle(partition).await?;
         }
         Ok(())
     }
@@ -70,7 +71,7 @@ impl Keeper {
     async fn fill(&mut self, partition: u32, end: u64) -> Result<(), LogError> {
         let from = self.book.position(partition);
         if from >= end {
-            return self.settle(partition).await;
+            return Ok(());
         }
         let log = self.shared.ports.log.clone();
         let range = from..end;
@@ -81,7 +82,7 @@ impl Keeper {
         }
         self.book.reached(partition, end);
         self.changed = true;
-        self.settle(partition).await
+        Ok(())
     }
 
     fn take(&mut self, decoded: &Decoded) {
@@ -118,7 +119,7 @@ impl Keeper {
 
     async fn write(&mut self) {
         // A file never shows half of a conversation.
-        if !self.changed || self.owed.values().any(|owed| !owed.is_empty()) {
+        if !self.changed || !self.owed.is_empty() {
             return;
         }
         let (path, content) = (self.file.clone(), self.book.to_file());

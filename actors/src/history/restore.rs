@@ -23,9 +23,7 @@ pub(super) type Owed = BTreeMap<u32, BTreeMap<ConversationId, u64>>;
 impl Keeper {
     /// Reads what is missing of the conversations that came back. What fails is owed still.
     pub(super) async fn settle(&mut self, partition: u32) -> Result<(), LogError> {
-        let Some(owed) = self.owed.get(&partition).filter(|owed| !owed.is_empty()).cloned() else {
-            return Ok(());
-        };
+        let Some(owed) = self.owed.get(&partition).cloned() else { return Ok(()) };
         let bounds = self.shared.ports.log.bounds(Topic::ConversationEvents, partition).await?;
         let mut known: Vec<(ConversationId, Vec<Range<u64>>)> = Vec::new();
         let mut unknown: BTreeSet<ConversationId> = BTreeSet::new();
