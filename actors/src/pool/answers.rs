@@ -7,7 +7,7 @@ use callboard_domain::event::ToolError;
 use callboard_ports::dead_letter::{Reason, dead_letter};
 use callboard_ports::record::{NewRecord, Record, Topic};
 
-use super::flights::{Flight, Place, Stage};
+use super::flights::{Place, Stage};
 use super::job::{Answer, Came};
 use super::{Kind, Pool};
 use crate::crash_point::crash_point;
@@ -112,7 +112,10 @@ impl Pool {
     /// The requests of a flight are done; what was behind it is next.
     pub(super) fn settle(&mut self, key: &Arc<str>) {
         let Some(flight) = self.flights.remove(key) else { return };
-        self.land(&flight);
+        if flight.noted {
+            self.shared.ports.in_hand.end(key);
+        }
+        self.done(&flight.requests);
         if let Some((next, places)) = flight.next {
             if flight.succeeded {
                 self.done(&places);
@@ -125,14 +128,6 @@ impl Pool {
         {
             let _ = drained.send(());
         }
-    }
-
-    /// What a flight leaves behind when it is over.
-    pub(super) fn land(&self, flight: &Flight) {
-        if flight.noted {
-            self.shared.ports.in_hand.end(&flight.job().effect);
-        }
-        self.done(&flight.requests);
     }
 
     pub(super) fn done(&self, places: &[Place]) {

@@ -62,9 +62,6 @@ impl Pool {
         }
         let place = (record.partition, record.offset);
         match self.kind.read(record, &*self.shared.ports.tools) {
-            Ok(Asked::Do(job)) if self.called_off.holds(&job.effect, job.attempt) => {
-                self.accept(job.called_off(), vec![place]);
-            }
             Ok(Asked::Do(job)) => self.accept(job, vec![place]),
             Ok(Asked::Leave(job)) => self.leave(job, place),
             Err((code, detail)) => self.give_up(record, window, code, &detail),
@@ -74,6 +71,8 @@ impl Pool {
     /// Takes a request in hand, or lets it join whoever has.
     pub(super) fn accept(&mut self, job: Job, places: Vec<Place>) {
         let key = job.effect.clone();
+        let is_called_off = self.called_off.holds(&key, job.attempt);
+        let job = if is_called_off { job.called_off() } else { job };
         if self.answered.get(&key).is_some_and(|answered| answered >= job.attempt) {
             self.shared.metrics.invocations_deduplicated.fetch_add(1, Relaxed);
             self.done(&places);
@@ -136,15 +135,19 @@ impl Pool {
         }
     }
 
-    /// A later attempt takes the place of one that was not started.
+    /// A later attempt takes the place of one that waits. That one may have run before its worker died, with a later attempt
+    /// behind it already: of the later ones the last counts, and who asked for any of them waits with it.
     fn supersede(&mut self, key: &Arc<str>, job: Job) {
         self.unqueue(key);
         let Some(mut flight) = self.flights.remove(key) else { return };
-        let requests = std::mem::take(&mut flight.requests);
         if flight.noted {
             self.shared.ports.in_hand.end(key);
         }
-        self.accept(job, requests);
+        let requests = std::mem::take(&mut flight.requests);
+        flight.follow(job, requests);
+        if let Some((job, requests)) = flight.next {
+            self.accept(*job, requests);
+        }
     }
 
     /// Gives a request up; it is done when the dead letter is acknowledged.
@@ -194,9 +197,7 @@ impl Pool {
             match (&flight.stage, &flight.task.claim) {
                 (Stage::Waiting | Stage::Clearing { .. }, _) => {
                     self.unqueue(&key);
-                    if let Some(flight) = self.flights.remove(&key) {
-                        self.land(&flight);
-                    }
+                    self.settle(&key);
                 }
                 (Stage::Running(_), Some(claim)) => {
                     let words = "the partition was taken away before it could be run";

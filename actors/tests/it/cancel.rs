@@ -103,6 +103,36 @@ fn a_call_that_may_be_repeated_is_interrupted() {
 }
 
 #[test]
+fn the_next_attempt_of_what_is_called_off_is_not_started() {
+    for effect in [EffectClass::Pure, EffectClass::Idempotent] {
+        story(move || async move {
+            let deed = single(effect);
+            let world = world_with(&deed);
+            deed.before.close();
+            let _node = world.start();
+            world.say("c1", "k1", "deed first").await;
+            until("it runs", || deed.begun() == 1).await;
+            let request = world.log.records(Topic::ToolInvocationRequests)[0].clone();
+            let (mut next, mut cancelled) = (envelope(&request), envelope(&request));
+            next["payload"]["attempt"] = 2.into();
+            world.copy(&request, Some(serde_json::to_vec(&next).unwrap())).await;
+            cancelled["type"] = "ToolInvocationCancelled".into();
+            cancelled["payload"]["attempt"] = 2.into();
+            cancelled["payload"].as_object_mut().unwrap().remove("arguments");
+            cancelled["payload"].as_object_mut().unwrap().remove("timeout_ms");
+            world.copy(&request, Some(serde_json::to_vec(&cancelled).unwrap())).await;
+            until("both are answered", || world.outcomes("c1").len() == 2).await;
+            assert_eq!(
+                (deed.begun(), world.outcomes("c1")),
+                (1, vec!["cancelled".to_owned(); 2]),
+                "{effect:?}"
+            );
+            assert_eq!(world.dead_letters(Topic::ToolInvocationRequests), Vec::<String>::new());
+        });
+    }
+}
+
+#[test]
 fn a_reconcilable_call_is_interrupted_and_its_probe_asked() {
     for (done, outcome) in [(true, "ok"), (false, "cancelled")] {
         story(move || async move {

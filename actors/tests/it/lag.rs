@@ -5,7 +5,8 @@ use callboard_ports::partition::partition_of;
 
 use crate::world::{Cast, PARTITIONS, World, story, until};
 
-fn lag(node: &Node, group: &str, partition: u32) -> Option<f64> {
+/// What a group has not done yet of a partition.
+pub fn lag(node: &Node, group: &str, partition: u32) -> Option<f64> {
     let lines = node.metrics().snapshot().into_iter();
     let wanted = [("group", group.to_owned()), ("partition", partition.to_string())];
     lines

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use callboard_actors::{Limits, Roles};
+use callboard_actors::{KillHow, Limits, Roles};
 use callboard_domain::event::ToolError;
 use callboard_domain::plan::EffectClass;
 use callboard_ports::partition::partition_of;
@@ -13,6 +13,7 @@ use callboard_ports::tool::Tool;
 
 use crate::check::{envelope, metric};
 use crate::deeds::{Deed, Play};
+use crate::lag::lag;
 use crate::world::{Cast, PARTITIONS, World, pass, story, until};
 
 /// Conversations whose first step is requested in partition 0.
@@ -163,6 +164,40 @@ fn two_attempts_at_one_effect_are_never_run_at_once() {
             world.copy(&request, None).await;
             pass(60).await;
             assert_eq!((deed.begun(), deed.most() <= 1), (begun, true), "{effect:?}");
+        });
+    }
+}
+
+#[test]
+fn of_later_attempts_at_what_its_workers_die_of_every_request_is_done_with() {
+    for effect in [EffectClass::Pure, EffectClass::Unsafe] {
+        story(move || async move {
+            let deed = Deed::new("deed", effect);
+            let limits = Limits { workers_per_pool: 1, ..Cast::default().limits };
+            let world = world_with(&[&deed], limits);
+            deed.before.close();
+            let node = world.start();
+            world.say("c1", "k1", "deed one").await;
+            until("the first attempt runs", || deed.begun() == 1).await;
+            let request = world.log.records(Topic::ToolInvocationRequests)[0].clone();
+            let mut second = envelope(&request);
+            second["payload"]["attempt"] = 2.into();
+            let second = serde_json::to_vec(&second).unwrap();
+            // Behind the one that runs…
+            world.copy(&request, Some(second.clone())).await;
+            until("it waits", || metric(&node, "callboard_invocations_deduplicated", None) == 1.0).await;
+            node.kill("/pool-default-0/worker-0", KillHow::Panic).await.unwrap();
+            until("it waits again", || metric(&node, "callboard_actor_endings", Some("panicked")) == 1.0)
+                .await;
+            assert_eq!(deed.begun(), 1);
+            // …and in the place of the one that waits for the next worker.
+            world.copy(&request, Some(second)).await;
+            deed.before.open();
+            world.ended(&node, "c1", "k1").await;
+            pass(60).await;
+            assert!(effect == EffectClass::Pure || deed.most() <= 1, "{effect:?}");
+            let left = (0..PARTITIONS).map(|p| lag(&node, "callboard-pool-default", p));
+            assert!(left.clone().all(|left| left == Some(0.0)), "{effect:?}: {:?}", left.collect::<Vec<_>>());
         });
     }
 }
