@@ -2,9 +2,10 @@
 //! the workers that run the flight, so that a worker's death tells nothing anew.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use callboard_domain::event::ToolError;
+use callboard_domain::time::Millis;
 use tokio::sync::Notify;
 
 /// No Reserved was appended yet.
@@ -24,6 +25,8 @@ pub struct Claim {
     /// It kills whoever touches it.
     poison: OnceLock<ToolError>,
     cancelled: AtomicBool,
+    /// The time that was found to be over, and when that was.
+    over: Mutex<Option<(Millis, Millis)>>,
     bell: Notify,
 }
 
@@ -36,6 +39,7 @@ impl Claim {
             refusal: OnceLock::new(),
             poison: OnceLock::new(),
             cancelled: AtomicBool::new(false),
+            over: Mutex::new(None),
             bell: Notify::new(),
         }
     }
@@ -50,6 +54,15 @@ impl Claim {
         match self.appended_ms.load(Ordering::Acquire) {
             NEVER => None,
             at_ms => Some(now_ms.saturating_sub(at_ms)),
+        }
+    }
+
+    /// Since when it is known here that `not_after_ms` is over: now, unless this was said of it before.
+    pub fn over_since_ms(&self, not_after_ms: Millis, now_ms: Millis) -> Millis {
+        let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        match *over {
+            Some((of_ms, since_ms)) if of_ms == not_after_ms => since_ms,
+            _ => over.insert((not_after_ms, now_ms)).1,
         }
     }
 

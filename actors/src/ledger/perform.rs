@@ -9,7 +9,7 @@
 //! | answer | the committed outcome is the answer |
 //! | wait | later, outside of the worker |
 //! | abandoned | the probe decides (reconcilable), or it is in doubt |
-//! | expired | nobody ever ran it: a doubt about it is settled |
+//! | expired | reserved in order to be missed: nobody else may run this attempt any more, and a doubt about it is settled |
 //! | stale | dropped |
 
 use std::rc::Rc;
@@ -82,8 +82,10 @@ impl Performance<'_> {
                 }
                 Verdict::Expired => {
                     self.ledger.fresh(partition).await;
-                    if self.judge() == Verdict::Expired {
-                        return self.expired();
+                    if self.judge() == Verdict::Expired
+                        && let Some(came) = self.expired().await
+                    {
+                        return came;
                     }
                 }
             }
@@ -286,19 +288,24 @@ impl Performance<'_> {
         Came::Answer(Answer { entry: None, events: vec![self.job.doubt(self.invocation, why)] })
     }
 
-    /// Too late to start, and nobody has: what was declared in doubt at its deadline was not done.
-    fn expired(&self) -> Came {
-        self.shared.metrics.requests_expired.fetch_add(1, Relaxed);
+    /// Too late to start, and nobody has. That it was not done can be said only by whoever reserved it first: another request
+    /// for this attempt may be on its way to somebody, with more time. `None`: to be judged again.
+    async fn expired(&self) -> Option<Came> {
+        let now_ms = self.shared.now_ms();
         if self.invocation.class != EffectClass::Unsafe {
-            return Came::Nothing;
+            self.shared.metrics.requests_expired.fetch_add(1, Relaxed);
+            return Some(Came::Nothing);
         }
-        if self.shared.now_ms() <= self.ledger.surely_after_ms(self.job.not_after_ms) {
-            return Came::Later { at_ms: self.ledger.surely_after_ms(self.job.not_after_ms) };
+        // Whoever still wants it asks again about now, and that request may be started.
+        let at_ms = self.ledger.surely_after_ms(self.claim.over_since_ms(self.job.not_after_ms, now_ms));
+        if now_ms <= at_ms {
+            return Some(Came::Later { at_ms });
         }
-        let why = "its time was over before anybody had reserved it";
-        Came::Answer(Answer {
-            entry: None,
-            events: vec![self.job.not_done(self.shared, self.invocation, why)],
-        })
+        self.shared.metrics.requests_expired.fetch_add(1, Relaxed);
+        let words = "its time was over before anybody had reserved it";
+        self.claim.refuse(ToolError::new("claim_missed", words, true));
+        let until_ms = now_ms.saturating_add_unsigned(self.shared.limits.claim.as_millis() as u64);
+        self.ledger.reserve(self.job.about(), self.invocation, until_ms, self.claim).await;
+        None
     }
 }

@@ -13,6 +13,7 @@ use callboard_ports::partition::partition_of;
 use callboard_ports::record::Topic;
 use serde_json::json;
 
+use crate::check::envelope;
 use crate::deeds::Play;
 use crate::effects::{EFFECT, Point, entry, ghost, no_pool, worker, world_with};
 use crate::world::{PARTITIONS, pass, story, until};
@@ -229,6 +230,29 @@ fn a_deed_whose_request_came_too_late_is_done_when_it_is_asked_for_again() {
             assert_eq!((deed.begun(), deed.done()), (1, 1));
         });
     }
+}
+
+#[test]
+fn what_was_said_not_to_be_done_is_not_done_by_a_later_request_for_it() {
+    story(|| async {
+        let (world, deed) = world_with(EffectClass::Unsafe);
+        let _host = world.start_named("host", no_pool());
+        world.say("c1", "k1", "deed pay").await;
+        until("it is asked for", || world.requests("c1").len() == 1).await;
+        world.crash().await;
+        pass(26).await;
+        let _running = world.start_named("worker", worker());
+        until("nobody did it, is told", || world.count("c1", "InvocationSettled") == 1).await;
+        assert_eq!(world.entries(), [entry("Reserved", 1, ""), entry("Committed", 1, "claim_missed")]);
+        // The host had asked once more, for the same attempt, before it was told; and that comes late.
+        let request = world.log.records(Topic::ToolInvocationRequests)[0].clone();
+        let mut later = envelope(&request);
+        later["payload"]["not_after_ms"] = i64::MAX.into();
+        world.copy(&request, Some(serde_json::to_vec(&later).unwrap())).await;
+        let _another = world.start_named("another", worker());
+        pass(60).await;
+        assert_eq!((deed.begun(), world.entries().len()), (0, 2));
+    });
 }
 
 #[test]

@@ -31,7 +31,8 @@ impl World {
         let effect_id = effect(of);
         let conversation = effect_id.conversation.to_string();
         let by = "anna".into();
-        let request = InvocationSettleRequest { effect_id, settlement, by, why: Some("seen".into()) };
+        let request =
+            InvocationSettleRequest { effect_id, attempt: None, settlement, by, why: Some("seen".into()) };
         self.command(&conversation, id, &Command::InvocationSettleRequested(request)).await;
     }
 

@@ -160,6 +160,10 @@ pub struct HistoryReset {
 #[serde(deny_unknown_fields)]
 pub struct InvocationSettleRequest {
     pub effect_id: EffectId,
+    /// The attempt that whoever says so has looked at: a word on an earlier one settles nothing. Without it, whichever is in
+    /// doubt when the command is decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
     pub settlement: Settlement,
     /// Who says so.
     pub by: Arc<str>,

@@ -82,6 +82,14 @@ fn settle(
             message: format!("{effect} is not in doubt: it is {}", step.state.word()).into(),
         });
     }
+    if let Some(attempt) = request.attempt.filter(|attempt| *attempt != step.attempt) {
+        let words = format!("attempt {attempt} of {effect} is not in doubt: attempt {} is", step.attempt);
+        return Err(CommandRefused {
+            command_type: ASKED.into(),
+            code: "another_attempt".into(),
+            message: words.into(),
+        });
+    }
     Ok(Event::InvocationSettled(InvocationSettled {
         version: effect.version,
         step: effect.step.clone(),

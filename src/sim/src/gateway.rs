@@ -56,8 +56,9 @@ impl Gateway {
             Settlement::NotDone
         };
         let conversation = effect.conversation.clone();
+        let (by, why) = ("somebody".into(), None);
         let request =
-            InvocationSettleRequest { effect_id: effect, settlement, by: "somebody".into(), why: None };
+            InvocationSettleRequest { effect_id: effect, attempt: Some(attempt), settlement, by, why };
         let id = CommandId::new(&format!("settle{number}")).expect("letters and digits are an id");
         let command = Command::InvocationSettleRequested(request);
         tokio::spawn(send(self.world.clone(), self.courier.clone(), conversation, id, command));

@@ -10,7 +10,8 @@ use crate::world::hand::{Hand, cancelled, done, doubt, effect, id, ok, settled};
 use crate::world::turn_id;
 
 fn request(effect_id: EffectId, settlement: Settlement) -> InvocationSettleRequest {
-    InvocationSettleRequest { effect_id, settlement, by: "anna".into(), why: Some("seen in the bank".into()) }
+    let (by, why) = ("anna".into(), Some("seen in the bank".into()));
+    InvocationSettleRequest { effect_id, attempt: None, settlement, by, why }
 }
 
 fn settle(effect_id: EffectId, settlement: Settlement) -> Command {
@@ -50,6 +51,27 @@ fn not_done_runs_it_again_while_the_turn_is_open_and_fails_it_afterwards() {
     hand.command("s3", settle(effect(0, "b"), done("1")));
     assert_eq!((hand.stands("b").as_str(), hand.state.loose), ("done 1 #1", 0));
     assert_eq!(hand.due(), Vec::<String>::new(), "nothing is run again for a turn that has ended");
+}
+
+#[test]
+fn a_word_on_an_earlier_attempt_settles_nothing() {
+    let mut hand = Hand::acting(&[("a", Unsafe)]);
+    hand.hears([doubt("a", 1)]);
+    let word = |attempt| {
+        let asked = InvocationSettleRequest {
+            attempt: Some(attempt),
+            ..request(effect(0, "a"), Settlement::NotDone)
+        };
+        Command::InvocationSettleRequested(asked)
+    };
+    hand.command("s1", word(1));
+    assert_eq!(hand.due(), ["Invoke a #2"]);
+    hand.hears([doubt("a", 2)]);
+    let (code, words) = refusal(hand.command("s2", word(1)));
+    assert_eq!(code, "another_attempt");
+    assert!(words.contains("attempt 1 of") && words.contains("attempt 2 is"), "{words}");
+    hand.command("s3", word(2));
+    assert_eq!(hand.due(), ["Invoke a #3"]);
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub async fn all(harness: &dyn SnapshotHarness) {
         the_unknown_is_empty,
         a_flush_is_read_back_whole,
         a_later_flush_replaces_and_adds,
+        whoever_asks_behind_a_flush_sees_it,
         offsets_are_coalesced,
         open_turns_come_by_wake_time_and_go_when_closed,
         what_is_open_is_read_back_whole,
@@ -106,6 +107,20 @@ pub async fn a_later_flush_replaces_and_adds(harness: &dyn SnapshotHarness) {
     let stored = store.load(1, &id).await.expect("loaded");
     assert_eq!(stored.snapshot, Some(snapshot_of(&id, 1, 8)), "replaced");
     assert!(covers(&stored.offsets, &[1, 2, 7]), "added: {:?}", stored.offsets);
+}
+
+pub async fn whoever_asks_behind_a_flush_sees_it(harness: &dyn SnapshotHarness) {
+    let store = harness.store();
+    for round in 1..=20 {
+        let id = conversation("behind");
+        assert_eq!(store.load(41, &id).await, Ok(Stored::default()), "new");
+        let checkpoint = Checkpoint { identity: identity(), next_offset: round };
+        let flushed =
+            store.flush(Flush { partition: 41, dirty: vec![dirty(&id, 41, &[round - 1], None)], checkpoint });
+        let (flushed, stored) = tokio::join!(flushed, store.load(41, &id));
+        flushed.expect("flushed");
+        assert_eq!(stored.expect("loaded").snapshot, Some(snapshot_of(&id, 41, round)));
+    }
 }
 
 pub async fn offsets_are_coalesced(harness: &dyn SnapshotHarness) {

@@ -50,6 +50,9 @@ fn settle(global: &Global, args: &SettleArgs) -> Outcome {
         })?;
         body["result"] = parsed;
     }
+    if let Some(attempt) = args.attempt {
+        body["attempt"] = Value::from(attempt);
+    }
     for (name, value) in [("by", &args.by), ("why", &args.why)] {
         if let Some(value) = value {
             body[name] = Value::from(value.as_str());

@@ -66,6 +66,9 @@ pub struct SettleArgs {
     /// It did not, and may be run again
     #[arg(long)]
     pub not_done: bool,
+    /// The attempt that you looked at, as `effects list` shows it: a later one is not settled by it
+    #[arg(long, value_name = "N")]
+    pub attempt: Option<u32>,
     /// Who says so; needed where the server asks for no key
     #[arg(long, value_name = "WHO")]
     pub by: Option<String>,

@@ -87,6 +87,8 @@ pub struct SettleBody {
     /// What the tool would have given; needed where it is done.
     #[schema(value_type = Object)]
     result: Option<serde_json::Value>,
+    /// The attempt that was looked at (`attempts` of the step); a later one is not settled. Without it, the one in doubt now.
+    attempt: Option<u32>,
     /// Who says so; the owner of the key without it.
     by: Option<String>,
     why: Option<String>,
@@ -99,7 +101,7 @@ pub struct SettleBody {
     responses((status = 200, body = EffectDto, description = "Settled; the step as it stands now"),
               (status = 202, body = EffectDto, description = "Taken, and not yet read back"),
               (status = 400, body = Problem), (status = 404, body = Problem),
-              (status = 409, body = Problem, description = "Not in doubt; `state` says what it is"),
+              (status = 409, body = Problem, description = "Not in doubt, or another attempt is; `state` says what it is"),
               (status = 422, body = Problem), (status = 503, body = Problem)))]
 pub async fn settle(
     api: web::Data<Api>,
@@ -110,10 +112,16 @@ pub async fn settle(
 ) -> Result<HttpResponse, Problem> {
     let effect = effect_id(&path)?;
     let mut fields = body::fields(&request, payload, false).await?;
-    fields.only(&["outcome", "result", "by", "why"])?;
+    fields.only(&["outcome", "result", "attempt", "by", "why"])?;
     let settlement = settlement(&mut fields)?;
+    // What is in doubt now is meant, and not what may be by the time that the command is decided.
+    let attempt = match fields.take::<u32>("attempt")? {
+        Some(attempt) => Some(attempt),
+        None => look(api.taking()?, &effect).await?.map(|found| found.step.attempts),
+    };
     let asked = InvocationSettleRequest {
         effect_id: effect.clone(),
+        attempt,
         settlement: settlement.clone(),
         by: by(&mut fields, &principal)?.into(),
         why: fields.take::<String>("why")?.map(Into::into),
@@ -271,6 +279,10 @@ async fn answer(
     else {
         return Err(unknown(effect, refused));
     };
+    if let Some(refused) = refused.filter(|refused| &*refused.code == "another_attempt") {
+        let problem = Problem::new(StatusCode::CONFLICT, &refused.code, refused.message.to_string());
+        return Err(problem.state(found.state()).field("attempt"));
+    }
     if let Some(refused) = refused.filter(|refused| &*refused.code != code) {
         // What its arguments may be is for the log to say, where the gateway knows other tools.
         let status = StatusCode::UNPROCESSABLE_ENTITY;

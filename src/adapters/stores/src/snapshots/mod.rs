@@ -1,6 +1,6 @@
 //! Snapshots on the local disk: one layout, two engines, one thread.
 //!
-//! `shelf` is the layout and does all verifying, `index` the offsets of a conversation, `entry` the small records;
+//! `shelf` is the layout and does all verifying, `index` the offsets of a conversation, `entry` the small records, `known` what there is nothing of;
 //! `sled_engine` and `fjall_engine` are plain ordered maps with an atomic write; `thread` runs a shelf and is what
 //! callers hold. A store is a cache: whatever does not open or verify is moved aside and rebuilt from the log.
 
@@ -9,6 +9,7 @@ mod engine;
 mod entry;
 mod fjall_engine;
 mod index;
+mod known;
 mod shelf;
 mod sled_engine;
 mod thread;

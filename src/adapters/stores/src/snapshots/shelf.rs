@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use callboard_domain::id::ConversationId;
 use callboard_ports::snapshot::{Checkpoint, Dirty, Flush, Open, SnapshotError, Stored};
@@ -19,6 +20,7 @@ use super::entry::{
     encode_checkpoint, end, key, open_key, parse_open, rest, seal, unseal,
 };
 use super::index;
+use super::known::Known;
 
 type Outcome<T> = Result<T, SnapshotError>;
 
@@ -29,6 +31,8 @@ pub(super) struct Shelf {
     map: Option<Box<dyn Map>>,
     /// Partitions whose content was checked against its digest.
     verified: HashMap<u32, Digest>,
+    /// Filled by that check.
+    known: Arc<Known>,
     /// After the whole store was thrown away: partitions that know of it. The others' next checkpoint would rely
     /// on snapshots that are gone, so they must be discarded by their owners first.
     discarded: Option<HashSet<u32>>,
@@ -44,8 +48,12 @@ impl Shelf {
     pub(super) fn open(engine: Engine, data_dir: &Path) -> Result<Self, OpenSnapshotsError> {
         let dir = data_dir.join(format!("snapshots-{}", engine.word()));
         let map = open_or_move_aside(engine, &dir)?;
-        let (verified, discarded) = (HashMap::new(), None);
-        Ok(Self { engine, dir, map: Some(map), verified, discarded, broken: false })
+        let (verified, known, discarded) = (HashMap::new(), Arc::default(), None);
+        Ok(Self { engine, dir, map: Some(map), verified, known, discarded, broken: false })
+    }
+
+    pub(super) fn known(&self) -> Arc<Known> {
+        self.known.clone()
     }
 
     /// What to say after `work` panicked.
@@ -73,8 +81,9 @@ impl Shelf {
         let digest = match self.verified.get(&partition) {
             Some(digest) => *digest,
             None => {
-                let digest = verify(self.map()?, partition)?;
+                let digest = verify(self.map()?, partition, &self.known)?;
                 self.verified.insert(partition, digest);
+                self.known.complete(partition);
                 digest
             }
         };
@@ -231,8 +240,8 @@ fn open_or_move_aside(engine: Engine, dir: &Path) -> Result<Box<dyn Map>, OpenSn
     guarded().map_err(|_| unusable("not even an empty store opens there".to_owned()))
 }
 
-/// Recomputes a partition's digest and compares it with the checkpoint's.
-fn verify(map: &dyn Map, partition: u32) -> Outcome<Digest> {
+/// Recomputes a partition's digest and compares it with the checkpoint's; every conversation on the way is known from then on.
+fn verify(map: &dyn Map, partition: u32, known: &Known) -> Outcome<Digest> {
     let mut found = Digest::default();
     // What the entries say is open, minus what is there as open: nothing, if all is well.
     let mut difference = Digest::default();
@@ -241,6 +250,7 @@ fn verify(map: &dyn Map, partition: u32) -> Outcome<Digest> {
         let entry = unseal(key, value).and_then(Entry::decode);
         if let (Some(entry), Some(id)) = (entry, conversation_of(rest(key))) {
             found.add(key, value);
+            known.add(partition, [&id]);
             if let Some(open_at_ms) = entry.open_at_ms {
                 difference.add(&open_key(partition, open_at_ms, &id), &entry.open_crc.to_be_bytes());
             }

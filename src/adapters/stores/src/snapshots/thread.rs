@@ -4,7 +4,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use callboard_domain::id::ConversationId;
@@ -12,6 +12,7 @@ use callboard_ports::snapshot::{Checkpoint, Flush, Open, SnapshotError, Snapshot
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
+use super::known::Known;
 use super::shelf::Shelf;
 
 /// Calls that wait: one flush per partition and the rehydrations under way; more must wait outside.
@@ -23,6 +24,7 @@ type Job = Box<dyn FnOnce(&mut Shelf) + Send>;
 
 pub(super) struct StoreThread {
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    known: Arc<Known>,
     patience: Duration,
 }
 
@@ -33,13 +35,14 @@ impl StoreThread {
 
     fn start_with(mut shelf: Shelf, patience: Duration) -> io::Result<Self> {
         let (jobs, mut waiting) = mpsc::channel::<Job>(QUEUE);
+        let known = shelf.known();
         let run = move || {
             while let Some(job) = waiting.blocking_recv() {
                 job(&mut shelf);
             }
         };
         std::thread::Builder::new().name("callboard-snapshots".to_owned()).spawn(run)?;
-        Ok(Self { jobs: Mutex::new(Some(jobs)), patience })
+        Ok(Self { jobs: Mutex::new(Some(jobs)), known, patience })
     }
 
     fn ask<T: Send + 'static>(
@@ -80,11 +83,16 @@ impl SnapshotStore for StoreThread {
         partition: u32,
         conversation: &ConversationId,
     ) -> BoxFuture<'_, Result<Stored, SnapshotError>> {
+        if self.known.lacks(partition, conversation) {
+            return Box::pin(std::future::ready(Ok(Stored::default())));
+        }
         let conversation = conversation.clone();
         self.ask(move |shelf| shelf.load(partition, &conversation))
     }
 
     fn flush(&self, flush: Flush) -> BoxFuture<'_, Result<(), SnapshotError>> {
+        // Now, not when the thread gets to it: who asks for one of these meanwhile waits for it.
+        self.known.add(flush.partition, flush.dirty.iter().map(|dirty| &dirty.conversation));
         self.ask(move |shelf| shelf.flush(flush))
     }
 
@@ -115,6 +123,7 @@ impl SnapshotStore for StoreThread {
             shelf.close();
             Ok(())
         });
+        self.known.close();
         // The job above has its own handle; with it the thread ends.
         drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
         Box::pin(async move {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use callboard_ports::Topic;
 use callboard_ports::contract::story::{append_to, record};
 use callboard_ports::contract::{self, LogHarness};
-use callboard_ports::inbox::Inbox;
+use callboard_ports::inbox::{Inbox, InboxEvent};
 use callboard_ports::log::{AppendError, Bounds, Log};
 use callboard_stores::{EmbeddedLog, EmbeddedOptions, Fsync, OpenError, Retention};
 use futures_util::future::BoxFuture;
@@ -157,7 +157,8 @@ async fn retention_deletes_what_is_old_and_read_but_no_event() {
     let joining = callboard_ports::inbox::Joining { group: "g".into(), topic: topics[0], lanes: 1 };
     let mut member = log.join(joining).unwrap();
     // Positions of a partition count once it is assigned.
-    member.lanes[0].recv().await.unwrap();
+    let assigned = |event: &InboxEvent| matches!(event, InboxEvent::Assigned { partition: 0, .. });
+    while !assigned(&member.lanes[0].recv().await.unwrap()) {}
     let position = callboard_ports::inbox::Committed { next_offset: 4, metadata: String::new() };
     member.control.commit(topics[0], 0, position);
     member.control.leave().await;
@@ -165,8 +166,10 @@ async fn retention_deletes_what_is_old_and_read_but_no_event() {
 
     let log = EmbeddedLog::open(dir.path(), aged).unwrap();
     let swept = async {
-        while log.bounds(Topic::DeadLetterQueue, 0).await.unwrap() != (Bounds { start: 10, end: 10 }) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        for (topic, start) in [(Topic::DeadLetterQueue, 10), (Topic::UserCommands, 4)] {
+            while log.bounds(topic, 0).await.unwrap().start < start {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
         }
     };
     tokio::time::timeout(Duration::from_secs(30), swept).await.expect("retention runs");

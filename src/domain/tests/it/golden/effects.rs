@@ -14,9 +14,10 @@ fn effect() -> EffectId {
 }
 
 pub fn all() -> Vec<(&'static str, Body)> {
-    let settle = |settlement, why: Option<&str>| {
+    let settle = |attempt, settlement, why: Option<&str>| {
         Body::Command(Command::InvocationSettleRequested(InvocationSettleRequest {
             effect_id: effect(),
+            attempt,
             settlement,
             by: "anna".into(),
             why: why.map(Into::into),
@@ -61,9 +62,10 @@ pub fn all() -> Vec<(&'static str, Body)> {
     vec![
         (
             "InvocationSettleRequested",
-            settle(Settlement::Done(json(r#"{"status":200}"#)), Some("seen there")),
+            settle(None, Settlement::Done(json(r#"{"status":200}"#)), Some("seen there")),
         ),
-        ("InvocationSettleRequested.not_done", settle(Settlement::NotDone, None)),
+        ("InvocationSettleRequested.not_done", settle(None, Settlement::NotDone, None)),
+        ("InvocationSettleRequested.attempt", settle(Some(2), Settlement::NotDone, None)),
         ("RetryNowRequested", Body::Command(Command::RetryNowRequested(retry))),
         ("RetryAdvanced", Body::Event(Event::RetryAdvanced(advanced))),
         ("ToolInvocationCancelled", Body::Request(Request::ToolInvocationCancelled(cancelled))),

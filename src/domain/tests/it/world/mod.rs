@@ -211,7 +211,7 @@ fn commands(script: &Script) -> Vec<(Millis, Asked)> {
                     false => Settlement::NotDone,
                 };
                 let (effect_id, by) = (effect(*turn, *step), "tester".into());
-                let request = InvocationSettleRequest { effect_id, settlement, by, why: None };
+                let request = InvocationSettleRequest { effect_id, attempt: None, settlement, by, why: None };
                 (own, Command::InvocationSettleRequested(request))
             }
             Act::RetryNow { turn, step } => {
