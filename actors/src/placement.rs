@@ -167,7 +167,7 @@ impl Placement for Arbiters {
     }
 }
 
-/// A few threads with a bounded queue, for work that blocks (files).
+/// A few threads with a bounded queue, for work that blocks (files) and that nobody waits for: they run behind everything else.
 pub struct BlockingThreads {
     queue: SyncSender<Box<dyn FnOnce() + Send>>,
 }
@@ -183,6 +183,7 @@ impl BlockingThreads {
         for i in 0..threads.max(1) {
             let jobs = jobs.clone();
             let body = move || {
+                yield_to_others();
                 loop {
                     let job = jobs.lock().expect("no holder of this lock panics").recv();
                     let Ok(job) = job else { return };
@@ -198,6 +199,19 @@ impl BlockingThreads {
         Arc::new(Self { queue })
     }
 }
+
+/// Lowers the calling thread's priority: writing a large file takes a processor for a while that turns want. On Linux alone,
+/// where a thread has a priority of its own.
+fn yield_to_others() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(NICE) {
+        tracing::debug!(%error, "work in the background keeps its priority");
+    }
+}
+
+/// A tenth of the weight of the others: slow while they are busy, and not at a standstill.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
 
 impl Blocking for BlockingThreads {
     fn run(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, bool> {

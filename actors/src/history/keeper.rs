@@ -126,7 +126,7 @@ impl Keeper {
         let (done, result) = tokio::sync::oneshot::channel();
         let job = Box::new(move || {
             // Formatting a large book takes a while too.
-            let _ = done.send(file::write_atomically(&path, &content.to_bytes()));
+            let _ = done.send(file::write_atomically(&path, &content));
         });
         self.shared.ports.blocking.run(job).await;
         match result.await {

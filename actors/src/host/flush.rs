@@ -88,9 +88,13 @@ pub struct Retire(pub oneshot::Sender<()>);
 impl Host {
     pub(super) fn keep_flushing(&mut self) {
         let (shared, addr) = (self.context.shared.clone(), self.addr.clone());
+        let (partition, partitions) = (self.context.partition, shared.ports.log.partitions().max(1));
         self.task(async move {
+            // Each partition at its own time: all at once they would take the processors from every turn.
+            let every = shared.limits.flush_every;
+            shared.ports.clock.sleep(every * (partition % partitions) / partitions).await;
             loop {
-                shared.ports.clock.sleep(shared.limits.flush_every).await;
+                shared.ports.clock.sleep(every).await;
                 if addr.send(FlushTick).await.is_err() {
                     return;
                 }
