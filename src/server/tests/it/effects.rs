@@ -94,6 +94,9 @@ fn what_was_not_done_is_run_again_and_the_command_line_says_so() {
     assert!(code == 2 && words.contains("no JSON"), "{code} {words}");
     let (code, _, words) = server.cli_raw(&["effects", "settle", &effect, "--not-done"]);
     assert!(code == 1 && words.contains("by"), "who says so is needed: {code} {words}");
+    let another = ["effects", "settle", &effect, "--not-done", "--by", "ben", "--attempt", "2"];
+    let (code, _, words) = server.cli_raw(&another);
+    assert!(code == 1 && words.contains("attempt 1 is"), "a word on another attempt: {code} {words}");
     let said =
         server.cli(&["effects", "settle", &effect, "--not-done", "--by", "ben", "--why", "never arrived"]);
     assert!(said.contains(&conversation) && said.contains("turn 1"), "{said}");
