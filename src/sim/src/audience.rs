@@ -8,13 +8,10 @@ use callboard_actors::Node;
 use callboard_domain::audit::Violation;
 use callboard_domain::id::{CommandId, ConversationId};
 
-use crate::dice::drawn;
 use crate::world::World;
 
 /// How often somebody looks for turns to watch.
-const LOOK_MS: u64 = 60;
-/// Of two turns one is watched.
-const ONE_IN: u64 = 2;
+const LOOK_MS: u64 = 20;
 
 /// What was written, and what was heard of it.
 #[derive(Default)]
@@ -68,9 +65,7 @@ pub async fn attend(world: Arc<World>, node: Node) {
     loop {
         world.pass(LOOK_MS).await;
         for (conversation, command) in open_turns(&world) {
-            let about = ["watched", conversation.as_str(), command.as_str()];
-            let is_watched = drawn(world.seed, &about, ONE_IN) == 0;
-            if is_watched && seen.insert((conversation.clone(), command.clone())) {
+            if seen.insert((conversation.clone(), command.clone())) {
                 tokio::task::spawn_local(watch(world.clone(), node.clone(), conversation, command));
             }
         }
