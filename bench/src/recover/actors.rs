@@ -18,10 +18,11 @@ use crate::seed::now_ms;
 use crate::stage::{Member, Shape, Stage};
 use crate::story::Move;
 
-/// Clients, each with a conversation of its own: every partition has a few open turns at any time.
-const CLIENTS: usize = 24;
-/// A step takes so long: turns are open most of the time, and the cores are not busy.
-const STEP_MS: u64 = 30;
+/// Clients, each with a conversation of its own: every partition has open turns at any time.
+const CLIENTS: usize = 16;
+/// A step takes so long: a call that died with its worker is made again, and its whole time is in what is measured; much shorter
+/// ones would keep the cores busy.
+const STEP_MS: u64 = 5;
 const WARM_UP: Duration = Duration::from_secs(2);
 /// Between two kills: everything is as before.
 const PAUSE: Duration = Duration::from_millis(700);
