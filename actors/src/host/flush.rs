@@ -92,12 +92,13 @@ impl Host {
         self.task(async move {
             // Each partition at its own time: all at once they would take the processors from every turn.
             let every = shared.limits.flush_every;
-            shared.ports.clock.sleep(every * (partition % partitions) / partitions).await;
+            let mut pause = every * (partition % partitions + 1) / partitions;
             loop {
-                shared.ports.clock.sleep(every).await;
+                shared.ports.clock.sleep(pause).await;
                 if addr.send(FlushTick).await.is_err() {
                     return;
                 }
+                pause = every;
             }
         });
     }
