@@ -11,7 +11,7 @@ use callboard_domain::id::{CommandId, ConversationId};
 use crate::world::World;
 
 /// How often somebody looks for turns to watch.
-const LOOK_MS: u64 = 20;
+const LOOK_MS: u64 = 60;
 
 /// What was written, and what was heard of it.
 #[derive(Default)]

@@ -73,7 +73,7 @@ impl SimModel {
         loop {
             // Never the same twice, so that it shows which one counted.
             let number = world.between(0, 1 << 40);
-            let pieces = world.between(0, 16);
+            let pieces = world.between(0, 10);
             let words: String = (0..pieces).map(|i| format!(" {i} für {number}")).collect();
             let text = format!("answer {number}{words}");
             world.audience.writes(conversation, &text);
