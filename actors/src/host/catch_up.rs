@@ -14,8 +14,10 @@ use callboard_ports::inbox::InboxControl;
 use callboard_ports::log::{LogError, LogIdentity};
 use callboard_ports::record::{Record, Topic};
 use callboard_ports::snapshot::{self, Checkpoint, Dirty, Flush, Open, SnapshotError};
+use futures_util::future::try_join;
 
 use super::fold::{fold, hold};
+use super::identity::identity;
 use super::load::{discard, load};
 use super::storeless::Mode;
 use super::{Host, HostContext, Phase};
@@ -93,9 +95,10 @@ impl Host {
 
 async fn catch_up(context: &Rc<HostContext>, inbox: &dyn InboxControl) -> Result<CaughtUp, LogError> {
     let (ports, partition) = (&context.shared.ports, context.partition);
-    let identity = ports.log.identity(Topic::ConversationEvents, partition).await?;
-    let bounds = ports.log.bounds(Topic::ConversationEvents, partition).await?;
-    let dead = inbox.committed(Topic::ConversationEvents, partition).await?;
+    let bounds = ports.log.bounds(Topic::ConversationEvents, partition);
+    let (bounds, dead_position) = try_join(bounds, dead_position(context, inbox)).await?;
+    // After the bounds: a partition that had a record then has the identity that it keeps.
+    let identity = identity(context, bounds).await?;
     let checkpoint = starting_point(context, &identity, bounds.start, bounds.end).await;
     let mut replay = Replay {
         context: context.clone(),
@@ -109,7 +112,7 @@ async fn catch_up(context: &Rc<HostContext>, inbox: &dyn InboxControl) -> Result
         states: BTreeMap::new(),
         dirty: HashMap::new(),
         unreadable: Vec::new(),
-        dead_position: dead.map_or(0, |position| position.next_offset),
+        dead_position,
     };
     let started_ms = ports.clock.monotonic_ms();
     replay.run().await?;
@@ -136,6 +139,15 @@ async fn catch_up(context: &Rc<HostContext>, inbox: &dyn InboxControl) -> Result
         unreadable: replay.unreadable,
         dead_position: replay.dead_position,
     })
+}
+
+/// Below it, all dead letters are written. A host that was here before knows; a question would wait behind the group's commits.
+async fn dead_position(context: &HostContext, inbox: &dyn InboxControl) -> Result<u64, LogError> {
+    if let Some(known) = context.memory.dead_position.get() {
+        return Ok(known);
+    }
+    let committed = inbox.committed(Topic::ConversationEvents, context.partition).await?;
+    Ok(committed.map_or(0, |position| position.next_offset))
 }
 
 /// The checkpoint, when it belongs to this log; otherwise the log's start, with the store's content discarded, or without
@@ -341,6 +353,7 @@ impl Handler<CaughtUp> for Host {
         self.position = message.position;
         self.dirty = message.dirty;
         self.dead.start_at(message.dead_position);
+        self.context.memory.dead_position.set(Some(message.dead_position));
         self.enter(Phase::Running);
         self.context.shared.metrics.partitions_owned.fetch_add(1, Relaxed);
         self.feed.tail.assign(self.context.partition, self.position, self.feed.generation);

@@ -106,6 +106,7 @@ impl Handler<Buried> for Host {
         }
         let end = message.letters.last().map_or(0, |(offset, _)| offset + 1);
         self.dead.position = self.dead.position.max(end);
+        self.context.memory.dead_position.set(Some(self.dead.position));
         if !self.context.orders.is_revoked() {
             let position = Committed { next_offset: self.dead.position, metadata: String::new() };
             self.feed.inbox.commit(Topic::ConversationEvents, self.context.partition, position);

@@ -221,6 +221,7 @@ impl Handler<Gathered> for Host {
 
     fn handle(&mut self, message: Gathered, context: &mut Self::Context) {
         if let Some(identity) = message.fetched {
+            self.context.memory.identity.confirm(&identity, self.position);
             (self.identity, self.identity_is_final) = (identity, true);
         }
         for id in &message.leaving {

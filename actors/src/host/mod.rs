@@ -2,8 +2,9 @@
 //! snapshots and dead letters. A host starts by catching up (`catch_up`), which is also all there is of recovery.
 //!
 //! Neighbours: `bridge` (its parent and feed), `conversation` (its children), `slots` (who is loaded), `crashes` (who ended
-//! unasked), `load` (one conversation from snapshot and log), `resume` (whom to bring back), `flush` (snapshots and
-//! checkpoint), `storeless` (without them), `dead` (unreadable records), `lookup` and `open` (questions from outside).
+//! unasked), `identity` (which log this is), `load` (one conversation from snapshot and log), `resume` (whom to bring
+//! back), `flush` (snapshots and checkpoint), `storeless` (without them), `dead` (unreadable records), `lookup` and `open`
+//! (questions from outside).
 
 mod append;
 mod catch_up;
@@ -13,6 +14,7 @@ mod dead;
 mod deliver;
 mod flush;
 mod fold;
+mod identity;
 mod load;
 mod lookup;
 mod open;
@@ -20,7 +22,7 @@ mod resume;
 mod slots;
 mod storeless;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -71,6 +73,9 @@ pub struct HostContext {
 #[derive(Default)]
 pub struct HostMemory {
     store: storeless::StoreMemory,
+    identity: identity::KnownIdentity,
+    /// Below it, all dead letters of unreadable events are written; `None` until a host has caught up.
+    dead_position: Cell<Option<u64>>,
     /// Offsets of commands that are on their way to the dead letters.
     given_up: RefCell<HashSet<u64>>,
 }
@@ -321,6 +326,7 @@ impl Handler<FromTail> for Host {
             }
             TailEvent::Failed { partition, generation, error } if generation == self.feed.generation => {
                 tracing::error!(partition, %error, "the log lost records that this partition had not read");
+                self.context.memory.identity.doubt();
                 self.ending.set(Ending::Failed);
                 context.stop();
             }

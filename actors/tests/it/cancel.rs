@@ -113,14 +113,14 @@ fn the_next_attempt_of_what_is_called_off_is_not_started() {
             world.say("c1", "k1", "deed first").await;
             until("it runs", || deed.begun() == 1).await;
             let request = world.log.records(Topic::ToolInvocationRequests)[0].clone();
-            let (mut next, mut cancelled) = (envelope(&request), envelope(&request));
-            next["payload"]["attempt"] = 2.into();
-            world.copy(&request, Some(serde_json::to_vec(&next).unwrap())).await;
-            cancelled["type"] = "ToolInvocationCancelled".into();
-            cancelled["payload"]["attempt"] = 2.into();
-            cancelled["payload"].as_object_mut().unwrap().remove("arguments");
-            cancelled["payload"].as_object_mut().unwrap().remove("timeout_ms");
-            world.copy(&request, Some(serde_json::to_vec(&cancelled).unwrap())).await;
+            world.copy_changed(&request, |next| next["payload"]["attempt"] = 2.into()).await;
+            let cancel = |next: &mut serde_json::Value| {
+                next["type"] = "ToolInvocationCancelled".into();
+                next["payload"]["attempt"] = 2.into();
+                let payload = next["payload"].as_object_mut().unwrap();
+                payload.retain(|name, _| !["arguments", "timeout_ms"].contains(&&**name));
+            };
+            world.copy_changed(&request, cancel).await;
             until("both are answered", || world.outcomes("c1").len() == 2).await;
             assert_eq!(
                 (deed.begun(), world.outcomes("c1")),

@@ -8,8 +8,9 @@ use callboard_domain::State;
 use callboard_domain::conversation::StepState;
 use callboard_ports::fakes::ScriptedTool;
 use callboard_ports::record::{Record, Topic};
+use serde_json::Value;
 
-use crate::check::{envelope, metric};
+use crate::check::metric;
 use crate::world::{Cast, World, conversation, pass, story, until};
 
 fn request(world: &World, at: usize) -> Record {
@@ -61,17 +62,17 @@ fn of_two_results_the_first_wins() {
         until("the first result is there", || world.count("c1", "ToolInvocationResulted") == 1).await;
         let (_, first) =
             world.events("c1").into_iter().rfind(|(kind, _)| kind.ends_with("Resulted")).unwrap();
-        let mut other = envelope(&first);
-        other["id"] = "another-id".into();
-        other["payload"]["outcome"] = serde_json::json!({ "ok": { "text": "another result" } });
-        let value = serde_json::to_vec(&other).unwrap();
-        world.copy(&first, Some(value.clone())).await;
+        let other = |envelope: &mut Value| {
+            envelope["id"] = "another-id".into();
+            envelope["payload"]["outcome"] = serde_json::json!({ "ok": { "text": "another result" } });
+        };
+        world.copy_changed(&first, other).await;
         world.copy(&first, None).await;
         pass(1).await;
         world.slow_gate.open();
         world.answered(&node, "c1", "k1").await;
         // Late: the turn has ended.
-        world.copy(&first, Some(value)).await;
+        world.copy_changed(&first, other).await;
         pass(1).await;
 
         let of = |state: &State| match &state.closed[0].versions[0].steps[0].state {
@@ -95,9 +96,7 @@ fn terminal_events_after_the_first_change_nothing() {
         world.answered(&node, "c1", "k1").await;
         let events = world.events("c1");
         let (_, answer) = events.last().unwrap();
-        let mut other = envelope(answer);
-        other["payload"]["answer"] = "another answer".into();
-        world.copy(answer, Some(serde_json::to_vec(&other).unwrap())).await;
+        world.copy_changed(answer, |other| other["payload"]["answer"] = "another answer".into()).await;
         // The whole turn once more.
         for (_, record) in &events {
             world.copy(record, None).await;

@@ -13,7 +13,6 @@ use callboard_ports::partition::partition_of;
 use callboard_ports::record::Topic;
 use serde_json::json;
 
-use crate::check::envelope;
 use crate::deeds::Play;
 use crate::effects::{EFFECT, Point, entry, ghost, no_pool, worker, world_with};
 use crate::world::{PARTITIONS, pass, story, until};
@@ -246,9 +245,7 @@ fn what_was_said_not_to_be_done_is_not_done_by_a_later_request_for_it() {
         assert_eq!(world.entries(), [entry("Reserved", 1, ""), entry("Committed", 1, "claim_missed")]);
         // The host had asked once more, for the same attempt, before it was told; and that comes late.
         let request = world.log.records(Topic::ToolInvocationRequests)[0].clone();
-        let mut later = envelope(&request);
-        later["payload"]["not_after_ms"] = i64::MAX.into();
-        world.copy(&request, Some(serde_json::to_vec(&later).unwrap())).await;
+        world.copy_changed(&request, |later| later["payload"]["not_after_ms"] = i64::MAX.into()).await;
         let _another = world.start_named("another", worker());
         pass(60).await;
         assert_eq!((deed.begun(), world.entries().len()), (0, 2));

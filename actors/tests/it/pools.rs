@@ -10,8 +10,9 @@ use callboard_domain::plan::EffectClass;
 use callboard_ports::partition::partition_of;
 use callboard_ports::record::Topic;
 use callboard_ports::tool::Tool;
+use serde_json::Value;
 
-use crate::check::{envelope, metric};
+use crate::check::metric;
 use crate::deeds::{Deed, Play};
 use crate::lag::lag;
 use crate::world::{Cast, PARTITIONS, World, pass, story, until};
@@ -150,9 +151,7 @@ fn two_attempts_at_one_effect_are_never_run_at_once() {
             world.say("c1", "k1", "deed one").await;
             until("the first attempt runs", || deed.begun() == 1).await;
             let request = world.log.records(Topic::ToolInvocationRequests)[0].clone();
-            let mut second = envelope(&request);
-            second["payload"]["attempt"] = 2.into();
-            world.copy(&request, Some(serde_json::to_vec(&second).unwrap())).await;
+            world.copy_changed(&request, |second| second["payload"]["attempt"] = 2.into()).await;
             world.copy(&request, None).await;
             pass(3).await;
             assert_eq!(deed.begun(), 1, "{effect:?}");
@@ -180,18 +179,16 @@ fn of_later_attempts_at_what_its_workers_die_of_every_request_is_done_with() {
             world.say("c1", "k1", "deed one").await;
             until("the first attempt runs", || deed.begun() == 1).await;
             let request = world.log.records(Topic::ToolInvocationRequests)[0].clone();
-            let mut second = envelope(&request);
-            second["payload"]["attempt"] = 2.into();
-            let second = serde_json::to_vec(&second).unwrap();
+            let second = |envelope: &mut Value| envelope["payload"]["attempt"] = 2.into();
             // Behind the one that runs…
-            world.copy(&request, Some(second.clone())).await;
+            world.copy_changed(&request, second).await;
             until("it waits", || metric(&node, "callboard_invocations_deduplicated", None) == 1.0).await;
             node.kill("/pool-default-0/worker-0", KillHow::Panic).await.unwrap();
             until("it waits again", || metric(&node, "callboard_actor_endings", Some("panicked")) == 1.0)
                 .await;
             assert_eq!(deed.begun(), 1);
             // …and in the place of the one that waits for the next worker.
-            world.copy(&request, Some(second)).await;
+            world.copy_changed(&request, second).await;
             deed.before.open();
             world.ended(&node, "c1", "k1").await;
             pass(60).await;

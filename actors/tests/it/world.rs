@@ -29,6 +29,7 @@ use callboard_ports::record::{Header, NewRecord, Record, Topic};
 use callboard_ports::tool::Tool;
 use tokio::task::{JoinError, JoinHandle, LocalSet};
 
+use crate::check::envelope;
 use crate::liar::{Forgetful, Liar};
 use crate::stage::Stage;
 
@@ -335,6 +336,13 @@ impl World {
             value: value.map_or_else(|| of.value.clone(), Into::into),
         };
         self.log.append(vec![record]).unwrap().await.unwrap().unwrap();
+    }
+
+    /// Appends a copy of a record whose envelope says something else.
+    pub async fn copy_changed(&self, of: &Record, change: impl FnOnce(&mut serde_json::Value)) {
+        let mut envelope = envelope(of);
+        change(&mut envelope);
+        self.copy(of, Some(serde_json::to_vec(&envelope).unwrap())).await;
     }
 
     /// The turn's end.

@@ -6,6 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use callboard_domain::wire;
+use callboard_ports::Topic;
+use callboard_ports::log::Log;
+use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -16,7 +20,8 @@ use crate::load::{self, Load, Palette, Question, Targets};
 use crate::result::Spread;
 use crate::seed::now_ms;
 use crate::stage::{Member, Shape, Stage};
-use crate::story::Move;
+use crate::story::{Move, Story};
+use crate::topics::{Topics, whole};
 
 /// Clients, each with a conversation of its own: every partition has open turns at any time.
 const CLIENTS: usize = 16;
@@ -45,6 +50,8 @@ struct Kill {
     /// Of a host.
     partition: Option<u32>,
     at_ms: i64,
+    /// The kill was answered: what it wrote before it died has an earlier time.
+    answered_ms: i64,
 }
 
 const HOST: &str = "partition host";
@@ -80,15 +87,45 @@ pub async fn killed(arguments: &RecoverArgs) -> Result<Vec<ActorsKilled>> {
     on.store(false, Ordering::Relaxed);
     while clients.join_next().await.is_some() {}
     stage.stop()?;
-    let story = super::read(&stage).await?;
+    let told = read(&stage).await?;
     let unanswered = load.book.all().iter().filter(|asked| asked.ended.is_none()).count();
     if unanswered > 0 {
         bail!("{unanswered} questions were not answered after actors were killed");
     }
     Ok([(HOST, true), (POOL, true), (WORKER, false)]
         .into_iter()
-        .map(|(kind, is_supervisor)| cost(kind, is_supervisor, &kills, &story.moves))
+        .map(|(kind, is_supervisor)| cost(kind, is_supervisor, &kills, &told))
         .collect())
+}
+
+/// What the topics say afterwards.
+struct Told {
+    /// In the order of time.
+    moves: Vec<Move>,
+    /// Requests to tools and writers, which nobody but the host of their conversation writes: time and its partition.
+    requests: Vec<(i64, u32)>,
+}
+
+async fn read(stage: &Stage) -> Result<Told> {
+    let opened = stage.engine.open(&stage.serve().data)?;
+    let told = told(&*opened.log).await;
+    opened.close().await;
+    told
+}
+
+async fn told(log: &dyn Log) -> Result<Told> {
+    let bar = ProgressBar::hidden();
+    let topics = Topics::read(log, &bar).await?;
+    let mut requests = Vec::new();
+    for topic in [Topic::ToolInvocationRequests, Topic::SynthesisRequests] {
+        for record in whole(log, topic, &bar).await? {
+            let (meta, _) = wire::read_request(&record.value)?;
+            if let Some(partition) = topics.partition.get(&meta.conversation) {
+                requests.push((record.timestamp_ms, *partition));
+            }
+        }
+    }
+    Ok(Told { moves: Story::read(&topics).moves, requests })
 }
 
 async fn kill_all(http: &reqwest::Client, serve: &Member, each: usize) -> Result<Vec<Kill>> {
@@ -119,7 +156,7 @@ async fn kill_all(http: &reqwest::Client, serve: &Member, each: usize) -> Result
         let answer = request.send().await?;
         let status = answer.status();
         if status.is_success() {
-            kills.push(Kill { kind, partition, at_ms });
+            kills.push(Kill { kind, partition, at_ms, answered_ms: now_ms() });
         } else if kind != WORKER {
             let text = answer.text().await.context("the refusal of a kill is cut off")?;
             bail!("{path} was not killed: {status} {text}");
@@ -138,9 +175,9 @@ fn collect(node: &Value, into: &mut Vec<String>) {
     }
 }
 
-fn cost(kind: &'static str, is_supervisor: bool, kills: &[Kill], moves: &[Move]) -> ActorsKilled {
+fn cost(kind: &'static str, is_supervisor: bool, kills: &[Kill], told: &Told) -> ActorsKilled {
     let of_kind: Vec<&Kill> = kills.iter().filter(|kill| kill.kind == kind).collect();
-    let next: Vec<i64> = of_kind.iter().filter_map(|kill| next_progress(kill, moves)).collect();
+    let next: Vec<i64> = of_kind.iter().filter_map(|kill| next_progress(kill, told)).collect();
     ActorsKilled {
         kind,
         is_supervisor,
@@ -149,10 +186,11 @@ fn cost(kind: &'static str, is_supervisor: bool, kills: &[Kill], moves: &[Move])
     }
 }
 
-/// Milliseconds to the next record that tells of it: of a host one of its partition that no worker writes, of pool and worker
-/// the result of a turn that was open.
-fn next_progress(kill: &Kill, moves: &[Move]) -> Option<i64> {
-    let from = moves.partition_point(|moved| moved.ms <= kill.at_ms);
+/// Milliseconds to the next record that tells of it: of a host one that no worker writes, an event of its partition or a
+/// request for one of its conversations; of pool and worker the result of a turn that was open. Counted from when the kill was
+/// sent.
+fn next_progress(kill: &Kill, told: &Told) -> Option<i64> {
+    let from = told.moves.partition_point(|moved| moved.ms <= kill.answered_ms);
     let tells = |moved: &&Move| match kill.partition {
         Some(partition) => {
             moved.partition == partition
@@ -160,25 +198,32 @@ fn next_progress(kill: &Kill, moves: &[Move]) -> Option<i64> {
         }
         None => moved.event == "ToolInvocationResulted" && moved.began_ms <= kill.at_ms,
     };
-    moves[from..].iter().find(tells).map(|moved| moved.ms - kill.at_ms)
+    let event = told.moves[from..].iter().find(tells).map(|moved| moved.ms);
+    let of_host = |(ms, of): &&(i64, u32)| *ms > kill.answered_ms && Some(*of) == kill.partition;
+    let request = told.requests.iter().filter(of_host).map(|(ms, _)| *ms).min();
+    event.into_iter().chain(request).min().map(|ms| ms - kill.at_ms)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{HOST, Kill, Move, WORKER, next_progress};
+    use super::{HOST, Kill, Move, Told, WORKER, next_progress};
 
     #[test]
     fn progress_is_told_by_those_who_write_it() {
         let moved = |ms, partition, event, began_ms| Move { ms, partition, event, began_ms };
-        let moves = [
+        let moves = vec![
             moved(90, 1, "PlanGenerated", 80),
+            moved(101, 1, "PlanGenerated", 80),
             moved(105, 1, "ToolInvocationResulted", 80),
             moved(110, 2, "PlanGenerated", 80),
             moved(130, 1, "PlanGenerated", 80),
         ];
-        let kill = |kind, partition| Kill { kind, partition, at_ms: 100 };
-        assert_eq!(next_progress(&kill(HOST, Some(1)), &moves), Some(30));
-        assert_eq!(next_progress(&kill(HOST, Some(3)), &moves), None);
-        assert_eq!(next_progress(&kill(WORKER, None), &moves), Some(5));
+        let told = Told { moves, requests: vec![(102, 2), (108, 2), (125, 4)] };
+        let kill = |kind, partition| Kill { kind, partition, at_ms: 100, answered_ms: 102 };
+        assert_eq!(next_progress(&kill(HOST, Some(1)), &told), Some(30));
+        assert_eq!(next_progress(&kill(HOST, Some(2)), &told), Some(8));
+        assert_eq!(next_progress(&kill(HOST, Some(3)), &told), None);
+        assert_eq!(next_progress(&kill(HOST, Some(4)), &told), Some(25));
+        assert_eq!(next_progress(&kill(WORKER, None), &told), Some(5));
     }
 }

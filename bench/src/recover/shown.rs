@@ -16,8 +16,8 @@ fn killed(figures: &Figures) -> Table {
     let mut table = Table::new(&format!("Killed under load, {}", figures.log), &columns);
     table.note = format!(
         "The process: SIGKILL with {} conversations on disk, {} of them at work; from its restart to the first record that moves \
-         one of those. Actors: through the endpoint, under 16 clients; of a host the next record of its partition that no worker \
-         writes, of pool and worker the next result of a turn that was open.",
+         one of those. Actors: through the endpoint, under 16 clients; of a host the next record of its conversations that no worker \
+         writes (an event or a request), of pool and worker the next result of a turn that was open.",
         number(figures.conversations as f64),
         figures.open_conversations
     );

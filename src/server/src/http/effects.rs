@@ -114,14 +114,9 @@ pub async fn settle(
     let mut fields = body::fields(&request, payload, false).await?;
     fields.only(&["outcome", "result", "attempt", "by", "why"])?;
     let settlement = settlement(&mut fields)?;
-    // What is in doubt now is meant, and not what may be by the time that the command is decided.
-    let attempt = match fields.take::<u32>("attempt")? {
-        Some(attempt) => Some(attempt),
-        None => look(api.taking()?, &effect).await?.map(|found| found.step.attempts),
-    };
     let asked = InvocationSettleRequest {
         effect_id: effect.clone(),
-        attempt,
+        attempt: fields.take::<u32>("attempt")?,
         settlement: settlement.clone(),
         by: by(&mut fields, &principal)?.into(),
         why: fields.take::<String>("why")?.map(Into::into),
@@ -221,7 +216,7 @@ pub(super) async fn decide(
     api: &Api,
     request: &HttpRequest,
     principal: &Principal,
-    asked: Asked<'_>,
+    mut asked: Asked<'_>,
 ) -> Result<HttpResponse, Problem> {
     let running = api.taking()?;
     let effect = asked.effect;
@@ -246,6 +241,10 @@ pub(super) async fn decide(
     let found = look(running, effect).await?.ok_or_else(|| unknown(effect, None))?;
     if !(asked.fits)(&found) {
         return Err(conflict(asked.code, effect, found.state()));
+    }
+    if let Command::InvocationSettleRequested(settle) = &mut asked.command {
+        // The attempt that is in doubt now is meant, and not one that may be by the time that the command is decided.
+        settle.attempt.get_or_insert(found.step.attempts);
     }
     // Whoever waits is registered before there is anything to miss.
     let mut decided = Box::pin(running.node.commanded(conversation, command));
