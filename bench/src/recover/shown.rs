@@ -54,11 +54,9 @@ fn goals(figures: &Figures) -> Vec<Goal> {
         let name = format!("process with 100,000 conversations, to first progress, {}", figures.log);
         goals.push(Goal::at_most(&name, figures.first_progress_goal_s, figures.first_progress_s, "s"));
     }
-    let supervisors = figures.actors_killed.iter().filter(|row| row.is_supervisor);
-    let worst = supervisors.filter(|row| row.next_progress.count > 0).map(|row| row.next_progress.max_s);
-    if let Some(worst) = worst.reduce(f64::max) {
-        let name = format!("supervisor killed, next progress (2 × its back-off), {}", figures.log);
-        goals.push(Goal::at_most(&name, 2.0 * BACK_OFF_S * 1e3, worst * 1e3, "ms"));
+    for row in figures.actors_killed.iter().filter(|row| row.is_supervisor && row.next_progress.count > 0) {
+        let name = format!("{} killed, next progress (2 × its back-off), {}", row.kind, figures.log);
+        goals.push(Goal::at_most(&name, 2.0 * BACK_OFF_S * 1e3, row.next_progress.max_s * 1e3, "ms"));
     }
     if let Some(loss) = &figures.worker_loss {
         let name = format!("tool worker process lost, its work taken over, {}", figures.log);
