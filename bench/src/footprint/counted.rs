@@ -1,6 +1,9 @@
-//! What no clock can say: allocations and instructions of a turn, as valgrind counts them. One run with some turns, one with
+//! What no clock can say: instructions and allocations of a turn, as callgrind counts them. One run with some turns, one with
 //! twice as many; the difference is theirs, whatever a start and a stop cost.
+//!
+//! dhat cannot say the second: it knows the C library's allocator, and Rust's is mimalloc. So the calls of that are counted.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,27 +29,15 @@ pub struct Counted {
     pub missing: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PerTurn {
-    Allocations { blocks: f64, bytes: f64 },
-    Instructions(f64),
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct PerTurn {
+    pub instructions: f64,
+    /// Of Rust code, growth of what was allocated included.
+    pub allocations: f64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subject {
-    Allocations,
-    Instructions,
-}
-
-impl Subject {
-    fn tool(self) -> &'static str {
-        match self {
-            Self::Allocations => "dhat",
-            Self::Instructions => "callgrind",
-        }
-    }
-}
+/// Where Rust's allocations end up: what the global allocator calls.
+const ALLOCATING: [&str; 3] = ["mi_malloc_aligned", "mi_zalloc_aligned", "mi_realloc_aligned"];
 
 /// The binary as `Stage` would find it.
 pub fn binary(named: Option<&Path>) -> Result<PathBuf> {
@@ -56,25 +47,20 @@ pub fn binary(named: Option<&Path>) -> Result<PathBuf> {
     })
 }
 
-/// Never fails: a machine without valgrind has one row less.
-pub async fn count(subject: Subject, kind: LogKind, binary: &Path, turns: u64) -> Counted {
+/// Never fails: a machine without valgrind has two rows less.
+pub async fn count(kind: LogKind, binary: &Path, turns: u64) -> Counted {
     let Some(version) = valgrind() else {
         let missing = Some("valgrind is not on this machine".to_owned());
-        return Counted {
-            tool: format!("valgrind --tool={}", subject.tool()),
-            turns,
-            per_turn: None,
-            missing,
-        };
+        return Counted { tool: "valgrind --tool=callgrind".to_owned(), turns, per_turn: None, missing };
     };
-    let tool = format!("{version} --tool={}", subject.tool());
+    let tool = format!("{version} --tool=callgrind");
     let both = async {
-        let few = run(subject, kind, binary, turns).await?;
-        let many = run(subject, kind, binary, turns * 2).await?;
-        let each = |at: usize| (many[at] - few[at]) / turns as f64;
-        anyhow::Ok(match subject {
-            Subject::Allocations => PerTurn::Allocations { blocks: each(1), bytes: each(0) },
-            Subject::Instructions => PerTurn::Instructions(each(0)),
+        let few = run(kind, binary, turns).await?;
+        let many = run(kind, binary, turns * 2).await?;
+        let each = |of: fn(&Totals) -> u64| (of(&many) as f64 - of(&few) as f64) / turns as f64;
+        anyhow::Ok(PerTurn {
+            instructions: each(|totals| totals.instructions),
+            allocations: each(|totals| totals.allocations),
         })
     };
     match both.await {
@@ -89,10 +75,10 @@ fn valgrind() -> Option<String> {
 }
 
 /// Totals of a whole life of the server with so many turns.
-async fn run(subject: Subject, kind: LogKind, binary: &Path, turns: u64) -> Result<Vec<f64>> {
+async fn run(kind: LogKind, binary: &Path, turns: u64) -> Result<Totals> {
     let folder = tempfile::Builder::new().prefix("callboard-counted-").tempdir()?;
-    let said = folder.path().join("said");
-    let script = wrapper(subject, binary, folder.path(), &said)?;
+    let out = folder.path().join("out");
+    let script = wrapper(binary, folder.path(), &out)?;
     let mut stage = Stage::prepare(kind, Some(&script), None)?;
     stage.install(Shape::Alone);
     stage.start(&load::http()?).await?;
@@ -103,18 +89,17 @@ async fn run(subject: Subject, kind: LogKind, binary: &Path, turns: u64) -> Resu
     }
     drop(client);
     serve.stop(STOP_WITHIN)?;
-    let text = std::fs::read_to_string(&said).context("valgrind said nothing")?;
-    totals(subject, &text).with_context(|| format!("no totals in what valgrind said: {text}"))
+    let text = std::fs::read_to_string(&out).context("callgrind wrote nothing")?;
+    Totals::read(&text).context("no totals in what callgrind wrote")
 }
 
-/// A program that is the server under valgrind, so that it is started like any other.
-fn wrapper(subject: Subject, binary: &Path, folder: &Path, said: &Path) -> Result<PathBuf> {
+/// A program that is the server under callgrind, so that it is started like any other.
+fn wrapper(binary: &Path, folder: &Path, out: &Path) -> Result<PathBuf> {
     let script = folder.join("callboard");
-    let tool = subject.tool();
     let text = format!(
-        "#!/bin/sh\nexec valgrind --tool={tool} --log-file='{}' --{tool}-out-file='{}' '{}' \"$@\"\n",
-        said.display(),
-        folder.join("out").display(),
+        "#!/bin/sh\nexec valgrind --tool=callgrind --log-file='{}' --callgrind-out-file='{}' '{}' \"$@\"\n",
+        folder.join("said").display(),
+        out.display(),
         binary.display()
     );
     std::fs::write(&script, text)?;
@@ -122,30 +107,48 @@ fn wrapper(subject: Subject, binary: &Path, folder: &Path, said: &Path) -> Resul
     Ok(script)
 }
 
-/// dhat: bytes and blocks; callgrind: instructions.
-fn totals(subject: Subject, text: &str) -> Option<Vec<f64>> {
-    let numbers = |line: &str| -> Vec<f64> {
-        line.split_whitespace().filter_map(|word| word.replace(',', "").parse().ok()).collect()
-    };
-    let after =
-        |word: &str| text.lines().find_map(|line| line.split_once(word)).map(|(_, rest)| numbers(rest));
-    let (found, wanted) = match subject {
-        Subject::Allocations => (after("Total:")?, 2),
-        Subject::Instructions => (after("Collected :")?, 1),
-    };
-    (found.len() >= wanted).then_some(found)
+#[derive(Debug, PartialEq)]
+struct Totals {
+    instructions: u64,
+    allocations: u64,
+}
+
+impl Totals {
+    /// Reads callgrind's output, whose format is described in valgrind's manual ("Callgrind Format Specification"): a called
+    /// function stands in `cfn=(NUMBER) NAME`, later without its name, and how often it was called in the next `calls=`.
+    fn read(text: &str) -> Option<Self> {
+        let (mut instructions, mut allocations) = (None, 0);
+        let mut allocating: BTreeSet<&str> = BTreeSet::new();
+        let mut called = "";
+        for line in text.lines() {
+            let function = ["fn=", "cfn="].iter().find_map(|word| line.strip_prefix(word));
+            if let Some((number, name)) = function.map(|of| of.split_once(' ').unwrap_or((of, ""))) {
+                if ALLOCATING.contains(&name) {
+                    allocating.insert(number);
+                }
+                if line.starts_with('c') {
+                    called = number;
+                }
+            } else if let Some(calls) = line.strip_prefix("calls=").filter(|_| allocating.contains(called)) {
+                allocations += calls.split(' ').next()?.parse::<u64>().ok()?;
+            } else if let Some(totals) = line.strip_prefix("totals: ") {
+                instructions = totals.split(' ').next()?.parse().ok();
+            }
+        }
+        instructions.map(|instructions| Self { instructions, allocations })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Subject, totals};
+    use super::Totals;
 
     #[test]
-    fn totals_are_read_from_what_valgrind_says() {
-        let dhat = "==1== \n==1== Total:     1,234,567 bytes in 8,901 blocks\n==1== At t-gmax: 1 bytes in 2 blocks\n";
-        assert_eq!(totals(Subject::Allocations, dhat), Some(vec![1_234_567.0, 8_901.0]));
-        let callgrind = "==1== Events    : Ir\n==1== Collected : 987654321\n";
-        assert_eq!(totals(Subject::Instructions, callgrind), Some(vec![987_654_321.0]));
-        assert_eq!(totals(Subject::Instructions, dhat), None);
+    fn totals_are_read_from_what_callgrind_writes() {
+        let text = "fn=(1) main\n0 10\ncfn=(2) mi_malloc_aligned\ncalls=3 0\n0 30\ncfn=(3) mi_free\ncalls=5 0\n0 5\n\
+                    fn=(3)\n0 5\ncfn=(2)\ncalls=4 +2\n0 9\nfn=(4) mi_realloc_aligned\n0 1\nfn=(1)\ncfn=(4)\n\
+                    calls=2 0\n0 8\n\ntotals: 987654321\n";
+        assert_eq!(Totals::read(text), Some(Totals { instructions: 987_654_321, allocations: 9 }));
+        assert_eq!(Totals::read("fn=(1) main\n"), None);
     }
 }

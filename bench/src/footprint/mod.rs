@@ -12,7 +12,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use arguments::FootprintArgs;
-use counted::{Counted, Subject};
+use counted::Counted;
 use life::Life;
 
 use crate::machine::Machine;
@@ -44,16 +44,13 @@ async fn measure(arguments: &FootprintArgs) -> Result<Figures> {
     let life = life::measure(arguments).await?;
     let (binary_bytes, stripped_bytes) = life::binary_bytes(&binary)?;
     let mut counted = Vec::new();
-    let bar = fill::bar(2, "counted")?;
-    for subject in [Subject::Allocations, Subject::Instructions] {
-        if arguments.counted_turns > 0 {
-            bar.set_message(format!("{subject:?} of a turn, under valgrind"));
-            bar.tick();
-            counted.push(counted::count(subject, at.log, &binary, arguments.counted_turns).await);
-        }
-        bar.inc(1);
+    if arguments.counted_turns > 0 {
+        let bar = fill::bar(1, "counted")?;
+        bar.set_message("instructions and allocations of a turn, under valgrind");
+        bar.tick();
+        counted.push(counted::count(at.log, &binary, arguments.counted_turns).await);
+        bar.finish_and_clear();
     }
-    bar.finish_and_clear();
     let mut figures = Figures {
         machine: Machine::look(),
         log: at.log.word(),

@@ -45,11 +45,10 @@ fn turn(figures: &Figures) -> Table {
     for counted in &figures.counted {
         let how = format!("{}, {} turns against {}", counted.tool, counted.turns, counted.turns * 2);
         match counted.per_turn {
-            Some(PerTurn::Allocations { blocks, bytes }) => {
-                row("allocations", number(blocks), how.clone());
-                row("allocated", format!("{} bytes", number(bytes)), how);
+            Some(PerTurn { instructions, allocations }) => {
+                row("instructions", number(instructions), how.clone());
+                row("allocations", number(allocations), how);
             }
-            Some(PerTurn::Instructions(instructions)) => row("instructions", number(instructions), how),
             None => row(&counted.tool, missing(counted), "no figure".to_owned()),
         }
     }

@@ -209,6 +209,9 @@ async fn serve(listener: TcpListener, service: Arc<Service>) {
     loop {
         // A connection that ended before it was accepted is its client's affair.
         let Ok((stream, _)) = listener.accept().await else { continue };
+        // Words are to arrive as they are sent: Nagle's algorithm holds the second one back until the first is acknowledged, 40 ms
+        // later.
+        let _ = stream.set_nodelay(true);
         let service = service.clone();
         if service.control.resets() {
             tokio::spawn(reset(stream));
