@@ -21,6 +21,6 @@ pub struct FootprintArgs {
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub clients: usize,
     /// Turns of the shorter of two runs under valgrind; the longer has twice as many. 0: none
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 500)]
     pub counted_turns: u64,
 }

@@ -13,12 +13,14 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::arguments::LogKind;
-use crate::load;
 use crate::stage::{Shape, Stage};
 use crate::turn::{Client, TurnKind};
+use crate::{load, metrics};
 
 /// Valgrind runs fifty times slower, one thread at a time.
 const STOP_WITHIN: Duration = Duration::from_secs(120);
+/// What a start leaves to be done (an index of documents) takes as many instructions as a hundred turns.
+const REST_WITHIN: Duration = Duration::from_secs(30);
 
 /// A figure, or why there is none.
 #[derive(Debug, Serialize)]
@@ -83,6 +85,7 @@ async fn run(kind: LogKind, binary: &Path, turns: u64) -> Result<Totals> {
     stage.install(Shape::Alone);
     stage.start(&load::http()?).await?;
     let serve = stage.serve().clone();
+    metrics::at_rest(&serve, REST_WITHIN).await;
     let mut client = Client::connect(&serve.url).await?;
     for number in 0..turns {
         client.ask(&format!("counted-{}", number / 20), &TurnKind::default().ask(number)).await?;
