@@ -47,7 +47,6 @@ pub(super) struct CaughtUp {
     stored: Vec<(ConversationId, Open)>,
     dirty: HashMap<ConversationId, Vec<u64>>,
     unreadable: Vec<(Record, Unreadable)>,
-    dead_position: u64,
 }
 
 /// A replay under way.
@@ -67,7 +66,6 @@ struct Replay {
     states: BTreeMap<ConversationId, State>,
     dirty: HashMap<ConversationId, Vec<u64>>,
     unreadable: Vec<(Record, Unreadable)>,
-    dead_position: u64,
 }
 
 impl Host {
@@ -96,7 +94,7 @@ impl Host {
 async fn catch_up(context: &Rc<HostContext>, inbox: &dyn InboxControl) -> Result<CaughtUp, LogError> {
     let (ports, partition) = (&context.shared.ports, context.partition);
     let bounds = ports.log.bounds(Topic::ConversationEvents, partition);
-    let (bounds, dead_position) = try_join(bounds, dead_position(context, inbox)).await?;
+    let (bounds, ()) = try_join(bounds, learn_dead_position(context, inbox)).await?;
     // After the bounds: a partition that had a record then has the identity that it keeps.
     let identity = identity(context, bounds).await?;
     let checkpoint = starting_point(context, &identity, bounds.start, bounds.end).await;
@@ -112,7 +110,6 @@ async fn catch_up(context: &Rc<HostContext>, inbox: &dyn InboxControl) -> Result
         states: BTreeMap::new(),
         dirty: HashMap::new(),
         unreadable: Vec::new(),
-        dead_position,
     };
     let started_ms = ports.clock.monotonic_ms();
     replay.run().await?;
@@ -137,17 +134,17 @@ async fn catch_up(context: &Rc<HostContext>, inbox: &dyn InboxControl) -> Result
         stored,
         dirty: replay.dirty,
         unreadable: replay.unreadable,
-        dead_position: replay.dead_position,
     })
 }
 
-/// Below it, all dead letters are written. A host that was here before knows; a question would wait behind the group's commits.
-async fn dead_position(context: &HostContext, inbox: &dyn InboxControl) -> Result<u64, LogError> {
-    if let Some(known) = context.memory.dead_position.get() {
-        return Ok(known);
+/// How far the dead letters are. Asked for once while the partition is ours: the question waits behind the group's commits.
+async fn learn_dead_position(context: &HostContext, inbox: &dyn InboxControl) -> Result<(), LogError> {
+    let known = &context.memory.dead_position;
+    if known.get().is_none() {
+        let committed = inbox.committed(Topic::ConversationEvents, context.partition).await?;
+        known.set(Some(committed.map_or(0, |position| position.next_offset)));
     }
-    let committed = inbox.committed(Topic::ConversationEvents, context.partition).await?;
-    Ok(committed.map_or(0, |position| position.next_offset))
+    Ok(())
 }
 
 /// The checkpoint, when it belongs to this log; otherwise the log's start, with the store's content discarded, or without
@@ -208,7 +205,7 @@ impl Replay {
             let decoded = Decoded::new(batch?, log.partitions());
             for (at, reason) in &decoded.unreadable {
                 let record = &decoded.batch.records[*at];
-                if record.offset >= self.dead_position {
+                if record.offset >= self.context.memory.dead_position() {
                     self.unreadable.push((record.clone(), reason.clone()));
                 }
             }
@@ -352,8 +349,6 @@ impl Handler<CaughtUp> for Host {
         self.identity_is_final = !message.was_empty;
         self.position = message.position;
         self.dirty = message.dirty;
-        self.dead.start_at(message.dead_position);
-        self.context.memory.dead_position.set(Some(message.dead_position));
         self.enter(Phase::Running);
         self.context.shared.metrics.partitions_owned.fetch_add(1, Relaxed);
         self.feed.tail.assign(self.context.partition, self.position, self.feed.generation);

@@ -16,18 +16,12 @@ use crate::decode::Decoded;
 /// Dead letters that wait, in offset order.
 #[derive(Default)]
 pub(super) struct DeadLetters {
-    /// Below it, all have been written.
-    position: u64,
     waiting: VecDeque<(u64, NewRecord)>,
     /// First offset of the letters that are being written.
     burying: Option<u64>,
 }
 
 impl DeadLetters {
-    pub fn start_at(&mut self, position: u64) {
-        self.position = position;
-    }
-
     /// The lowest offset whose letter is not written yet: the checkpoint stays there.
     pub fn first_open(&self) -> Option<u64> {
         self.burying.or_else(|| self.waiting.front().map(|(offset, _)| *offset))
@@ -51,7 +45,7 @@ impl Host {
 
     /// Queues a dead letter.
     pub(super) fn bury(&mut self, record: &Record, reason: &Unreadable) {
-        if record.offset < self.dead.position {
+        if record.offset < self.context.memory.dead_position() {
             return;
         }
         let detail = reason.to_string();
@@ -105,10 +99,10 @@ impl Handler<Buried> for Host {
             return;
         }
         let end = message.letters.last().map_or(0, |(offset, _)| offset + 1);
-        self.dead.position = self.dead.position.max(end);
-        self.context.memory.dead_position.set(Some(self.dead.position));
+        let next_offset = self.context.memory.dead_position().max(end);
+        self.context.memory.dead_position.set(Some(next_offset));
         if !self.context.orders.is_revoked() {
-            let position = Committed { next_offset: self.dead.position, metadata: String::new() };
+            let position = Committed { next_offset, metadata: String::new() };
             self.feed.inbox.commit(Topic::ConversationEvents, self.context.partition, position);
         }
         self.bury_waiting();

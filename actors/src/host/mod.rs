@@ -74,10 +74,16 @@ pub struct HostContext {
 pub struct HostMemory {
     store: storeless::StoreMemory,
     identity: identity::KnownIdentity,
-    /// Below it, all dead letters of unreadable events are written; `None` until a host has caught up.
+    /// Below it, all dead letters of unreadable events are written; `None` until it was asked for.
     dead_position: Cell<Option<u64>>,
     /// Offsets of commands that are on their way to the dead letters.
     given_up: RefCell<HashSet<u64>>,
+}
+
+impl HostMemory {
+    fn dead_position(&self) -> u64 {
+        self.dead_position.get().unwrap_or(0)
+    }
 }
 
 impl HostContext {
