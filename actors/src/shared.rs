@@ -151,7 +151,8 @@ impl Shared {
                 about.conversation,
                 &at,
                 about.traceparent,
-            ),
+            )
+            .into(),
             value: value.into(),
         }
     }

@@ -186,6 +186,6 @@ fn as_written(slot: Slot, record: &Record) -> TurnRecord {
         slot,
         key: record.key.to_vec(),
         value: record.value.to_vec(),
-        headers: record.headers.iter().map(|h| (h.name.to_string(), h.value.to_vec())).collect(),
+        headers: record.headers.iter().map(|h| (h.name.to_owned(), h.value.to_vec())).collect(),
     }
 }

@@ -11,7 +11,7 @@ use callboard_domain::time::rfc3339;
 use callboard_domain::wire::{self, Stamp};
 use callboard_ports::headers::{self, Family, POOL};
 use callboard_ports::partition::partition_of;
-use callboard_ports::record::{Header, NewRecord, Topic};
+use callboard_ports::record::{HeaderList, NewRecord, Topic};
 
 use super::Conversation;
 use super::shorten::shorten;
@@ -36,7 +36,15 @@ impl Conversation {
         }
     }
 
-    fn request_record(&self, command: &CommandId, topic: Topic, key: String, request: &Request) -> NewRecord {
+    /// A request that is answered to this partition; `own` adds the headers that only its topic has.
+    fn request_record(
+        &self,
+        command: &CommandId,
+        topic: Topic,
+        key: String,
+        request: &Request,
+        own: impl FnOnce(&mut HeaderList),
+    ) -> NewRecord {
         let (id, at) = (self.host.shared.ports.entropy.new_id(), rfc3339(self.host.shared.now_ms()));
         let conversation = &self.state.conversation;
         let stamp =
@@ -44,28 +52,22 @@ impl Conversation {
         let value =
             wire::write_request(stamp, request).expect("a request built by this crate can be written");
         let partitions = self.host.shared.ports.log.partitions();
+        let trace = self.traces.get(command).map(|trace| &**trace);
+        let mut headers =
+            headers::cloud_event(Family::Request, request.name(), 1, &id, conversation, &at, trace);
+        own(&mut headers);
+        headers::push_reply_to(&mut headers, &self.reply_to());
         NewRecord {
             topic,
             partition: partition_of(key.as_bytes(), partitions),
             key: key.into(),
-            headers: headers::cloud_event(
-                Family::Request,
-                request.name(),
-                1,
-                &id,
-                conversation,
-                &at,
-                self.traces.get(command).map(|trace| &**trace),
-            ),
+            headers: headers.into(),
             value: value.into(),
         }
     }
 
     fn to_pool(&self, command: &CommandId, pool: &str, key: String, request: &Request) -> NewRecord {
-        let mut record = self.request_record(command, Topic::ToolInvocationRequests, key, request);
-        record.headers.push(Header::new(POOL, pool.to_owned()));
-        headers::push_reply_to(&mut record.headers, &self.reply_to());
-        record
+        self.request_record(command, Topic::ToolInvocationRequests, key, request, |own| own.push(POOL, pool))
     }
 
     /// The request of one attempt, and how long the tool may take.
@@ -128,8 +130,6 @@ impl Conversation {
         shorten(&mut body);
         let request = Request::SynthesizeFinalAnswerRequested(body);
         let key = self.state.conversation.as_str().to_owned();
-        let mut record = self.request_record(command, Topic::SynthesisRequests, key, &request);
-        headers::push_reply_to(&mut record.headers, &self.reply_to());
-        Some(record)
+        Some(self.request_record(command, Topic::SynthesisRequests, key, &request, |_| ()))
     }
 }

@@ -25,7 +25,8 @@ pub fn entry_record(shared: &Shared, about: About<'_>, partition: u32, entry: &E
         topic: Topic::ToolEffects,
         partition,
         key: entry.key().into(),
-        headers: headers::cloud_event(Family::Effect, entry.name(), 1, &id, conversation, &at, traceparent),
+        headers: headers::cloud_event(Family::Effect, entry.name(), 1, &id, conversation, &at, traceparent)
+            .into(),
         value: value.into(),
     }
 }

@@ -125,7 +125,8 @@ impl Sink {
             topic: Topic::AnswerChunks,
             partition: self.partition(),
             key: conversation.as_str().to_owned().into(),
-            headers: headers::cloud_event(Family::Chunk, AnswerChunk::NAME, 1, &id, conversation, &at, trace),
+            headers: headers::cloud_event(Family::Chunk, AnswerChunk::NAME, 1, &id, conversation, &at, trace)
+                .into(),
             value: value.into(),
         }
     }

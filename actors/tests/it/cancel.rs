@@ -7,7 +7,7 @@ use callboard_actors::Roles;
 use callboard_domain::event::ToolError;
 use callboard_domain::plan::EffectClass;
 use callboard_ports::fakes::ScriptedTool;
-use callboard_ports::record::{Header, Topic};
+use callboard_ports::record::Topic;
 use callboard_ports::tool::{Tool, ToolSpec};
 
 use crate::check::{envelope, metric};
@@ -250,7 +250,7 @@ fn what_another_pool_is_told_concerns_nobody_here() {
         let requests = world.log.records(Topic::ToolInvocationRequests);
         for request in &requests {
             world.log.trim(Topic::ToolInvocationRequests, request.partition, request.offset + 1);
-            let headers = vec![Header::new("callboard-pool", "another")];
+            let headers = [("callboard-pool", "another")].into_iter().collect();
             let (partition, key) = (request.partition, std::str::from_utf8(&request.key).unwrap());
             world.foreign(request.topic, partition, key, headers, request.value.to_vec()).await;
         }

@@ -11,7 +11,7 @@ use callboard_domain::plan::EffectClass;
 use callboard_domain::wire::{self, Stamp};
 use callboard_ports::fakes::Gate;
 use callboard_ports::partition::partition_of;
-use callboard_ports::record::{Record, Topic};
+use callboard_ports::record::{Headers, Record, Topic};
 use callboard_ports::tool::Tool;
 
 use crate::check::envelope;
@@ -71,7 +71,7 @@ impl World {
     pub async fn entered(&self, entry: &Entry) {
         let value = stamped(|stamp| wire::write_ledger(stamp, entry).unwrap());
         let partition = partition_of(EFFECT.as_bytes(), PARTITIONS);
-        self.foreign(Topic::ToolEffects, partition, &entry.key(), Vec::new(), value).await;
+        self.foreign(Topic::ToolEffects, partition, &entry.key(), Headers::default(), value).await;
     }
 
     pub async fn doubted(&self) {

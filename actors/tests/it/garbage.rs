@@ -3,7 +3,7 @@
 use callboard_actors::{Asked, Node, NodeError};
 use callboard_ports::headers::POOL;
 use callboard_ports::partition::partition_of;
-use callboard_ports::record::{Header, Topic};
+use callboard_ports::record::{Headers, Topic};
 use callboard_ports::snapshot::SnapshotStore;
 
 use crate::world::{PARTITIONS, World, command, conversation, pass, story, until};
@@ -44,7 +44,7 @@ fn a_hundred_garbage_records_in_each_topic_are_a_hundred_dead_letters_each() {
         for i in 0..100_u64 {
             for topic in POISONED {
                 let (partition, key) = ((i % u64::from(PARTITIONS)) as u32, format!("c{i}"));
-                world.foreign(topic, partition, &key, Vec::new(), garbage(i)).await;
+                world.foreign(topic, partition, &key, Headers::default(), garbage(i)).await;
             }
             if i % 10 == 0 {
                 world.say("c1", &format!("k{i}"), "one").await;
@@ -117,7 +117,7 @@ fn commands_that_cannot_be_read_say_why() {
         let expected = partition_of(b"c1", PARTITIONS);
         let found = (expected + 1) % PARTITIONS;
         let value = written("e", "UserQueryReceived", 1, "c1", &payload);
-        world.foreign(Topic::UserCommands, found, "c1", Vec::new(), value).await;
+        world.foreign(Topic::UserCommands, found, "c1", Headers::default(), value).await;
         until("it is dead-lettered", || world.dead_letters(Topic::UserCommands).len() == 6).await;
         let letters = world.log.records(Topic::DeadLetterQueue);
         let letter = letters.iter().find(|l| l.header("callboard-dlq-reason") == Some("misrouted")).unwrap();
@@ -142,7 +142,7 @@ fn known_events_with_a_bad_payload_are_dead_letters_and_hold_nobody() {
         let bad = written("y", "ToolInvocationRequested", 1, "c1", &serde_json::json!({}));
         world.raw(Topic::ToolInvocationRequests, "any", bad.clone()).await;
         // Somebody else's pool: nobody here decodes it.
-        let other = vec![Header::new(POOL, "gpu")];
+        let other = [(POOL, "gpu")].into_iter().collect();
         world.foreign(Topic::ToolInvocationRequests, 0, "any", other, bad).await;
         until("both are dead-lettered", || letters(&world) == [0, 1, 1, 0]).await;
         assert_eq!(world.dead_letters(Topic::ConversationEvents), ["bad_payload"]);
@@ -200,7 +200,7 @@ fn a_record_in_the_wrong_partition_is_no_record_of_its_conversation() {
         let (_, accepted) = world.events("c1").remove(0);
         let wrong = (accepted.partition + 1) % crate::world::PARTITIONS;
         let value = accepted.value.to_vec();
-        world.foreign(Topic::ConversationEvents, wrong, "c1", Vec::new(), value).await;
+        world.foreign(Topic::ConversationEvents, wrong, "c1", Headers::default(), value).await;
         until("it is dead-lettered", || world.dead_letters(Topic::ConversationEvents) == ["misrouted"]).await;
         world.slow_gate.open();
         world.answered(&node, "c1", "k1").await;

@@ -25,7 +25,7 @@ use callboard_ports::log::Log;
 use callboard_ports::model::PlanRequest;
 use callboard_ports::partition::partition_of;
 use callboard_ports::placement::Placement;
-use callboard_ports::record::{Header, NewRecord, Record, Topic};
+use callboard_ports::record::{Headers, NewRecord, Record, Topic};
 use callboard_ports::tool::Tool;
 use tokio::task::{JoinError, JoinHandle, LocalSet};
 
@@ -310,18 +310,11 @@ impl World {
     }
 
     pub async fn raw(&self, topic: Topic, key: &str, value: Vec<u8>) {
-        self.foreign(topic, partition_of(key.as_bytes(), PARTITIONS), key, Vec::new(), value).await;
+        self.foreign(topic, partition_of(key.as_bytes(), PARTITIONS), key, Headers::default(), value).await;
     }
 
     /// Appends whatever a foreign producer might.
-    pub async fn foreign(
-        &self,
-        topic: Topic,
-        partition: u32,
-        key: &str,
-        headers: Vec<Header>,
-        value: Vec<u8>,
-    ) {
+    pub async fn foreign(&self, topic: Topic, partition: u32, key: &str, headers: Headers, value: Vec<u8>) {
         let record = NewRecord { topic, partition, key: key.to_owned().into(), headers, value: value.into() };
         self.log.append(vec![record]).unwrap().await.unwrap().unwrap();
     }

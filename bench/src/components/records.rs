@@ -15,8 +15,7 @@ use callboard_domain::time::rfc3339;
 use callboard_domain::wire::{self, Stamp};
 use callboard_ports::headers::{self, DEFAULT_POOL, Family, POOL};
 use callboard_ports::partition::partition_of;
-use callboard_ports::record::Header;
-use callboard_ports::{NewRecord, Topic};
+use callboard_ports::{HeaderList, NewRecord, Topic};
 
 use crate::seed::now_ms;
 
@@ -49,7 +48,7 @@ pub fn command(number: usize) -> Result<NewRecord> {
     });
     let write = |stamp: Stamp<'_>| wire::write_command(stamp, &command);
     let key = conversation(number).to_string();
-    record(Topic::UserCommands, Family::Command, command.name(), number, key, write)
+    record(Topic::UserCommands, Family::Command, command.name(), number, key, write, |_| ())
 }
 
 /// One call of a tool.
@@ -73,11 +72,11 @@ pub fn invocation(number: usize, tool: &str, arguments: &RawJson) -> Result<NewR
         reply_to: reply_to.clone(),
     });
     let write = |stamp: Stamp<'_>| wire::write_request(stamp, &request);
-    let mut record =
-        record(Topic::ToolInvocationRequests, Family::Request, request.name(), number, key, write)?;
-    record.headers.push(Header::new(POOL, DEFAULT_POOL.to_owned()));
-    headers::push_reply_to(&mut record.headers, &reply_to);
-    Ok(record)
+    let own = |headers: &mut HeaderList| {
+        headers.push(POOL, DEFAULT_POOL);
+        headers::push_reply_to(headers, &reply_to);
+    };
+    record(Topic::ToolInvocationRequests, Family::Request, request.name(), number, key, write, own)
 }
 
 /// The answer of three echo steps.
@@ -105,7 +104,7 @@ pub fn synthesis(number: usize) -> Result<NewRecord> {
     });
     let write = |stamp: Stamp<'_>| wire::write_request(stamp, &request);
     let key = conversation(number).to_string();
-    record(Topic::SynthesisRequests, Family::Request, request.name(), number, key, write)
+    record(Topic::SynthesisRequests, Family::Request, request.name(), number, key, write, |_| ())
 }
 
 fn reply_to(number: usize) -> ReplyTo {
@@ -124,6 +123,7 @@ fn record(
     number: usize,
     key: String,
     write: impl FnOnce(Stamp<'_>) -> Result<Vec<u8>, serde_json::Error>,
+    own: impl FnOnce(&mut HeaderList),
 ) -> Result<NewRecord> {
     let (conversation, command, at) = (conversation(number), command_id(number), rfc3339(now_ms()));
     let id = format!("{command}-{name}");
@@ -134,11 +134,13 @@ fn record(
         at: &at,
         causation_id: command.as_str(),
     };
+    let mut headers = headers::cloud_event(family, name, 1, &id, &conversation, &at, None);
+    own(&mut headers);
     Ok(NewRecord {
         topic,
         partition: partition_of(key.as_bytes(), PARTITIONS),
         value: write(stamp)?.into(),
-        headers: headers::cloud_event(family, name, 1, &id, &conversation, &at, None),
+        headers: headers.into(),
         key: key.into(),
     })
 }

@@ -116,7 +116,8 @@ impl Turn {
                 topic: Topic::ConversationEvents,
                 partition,
                 key: key.clone(),
-                headers: headers::cloud_event(family, event.name(), event.version(), &id, about, AT, None),
+                headers: headers::cloud_event(family, event.name(), event.version(), &id, about, AT, None)
+                    .into(),
                 value: wire::write_event(stamp, &event)?.into(),
             })
         });

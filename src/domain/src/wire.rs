@@ -5,9 +5,12 @@
 //! it. A whole envelope of an unknown type or a newer version is [`Readable::Unknown`]: in
 //! `conversation-events` that blocks its conversation until a build knows it.
 
+mod plain;
+mod write;
+
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::chunk::AnswerChunk;
@@ -17,8 +20,10 @@ use crate::id::{CommandId, ConversationId};
 use crate::ledger::Entry;
 use crate::request::Request;
 
+pub use write::{Stamp, write_chunk, write_command, write_event, write_ledger, write_request};
+
 /// The fields of every record.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Envelope<'a> {
     #[serde(borrow)]
     pub id: Cow<'a, str>,
@@ -27,15 +32,20 @@ pub struct Envelope<'a> {
     pub version: u32,
     #[serde(borrow)]
     pub conversation_id: Cow<'a, str>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     pub command_id: Option<Cow<'a, str>>,
     /// RFC 3339, the sender's clock, for display.
     #[serde(borrow)]
     pub at: Cow<'a, str>,
     #[serde(borrow)]
     pub causation_id: Cow<'a, str>,
-    #[serde(borrow)]
-    pub payload: &'a RawValue,
+    /// A JSON object, as it was written.
+    #[serde(borrow, deserialize_with = "as_written")]
+    pub payload: &'a str,
+}
+
+fn as_written<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'de str, D::Error> {
+    Ok(<&RawValue>::deserialize(deserializer)?.get())
 }
 
 /// Why bytes are no readable record; `code` is the dead letter's reason.
@@ -98,13 +108,18 @@ pub struct Meta {
 /// [`Unreadable`] when it is less than an envelope; never because of its type or version.
 pub fn envelope<'a>(key: &[u8], value: &'a [u8]) -> Result<Envelope<'a>, Unreadable> {
     let envelope = parse(value)?;
-    if envelope.conversation_id.as_bytes() != key {
-        return Err(Unreadable::KeyMismatch {
-            found: envelope.conversation_id.chars().take(160).collect(),
-            key: String::from_utf8_lossy(key).chars().take(160).collect(),
-        });
-    }
+    belongs(&envelope, key)?;
     Ok(envelope)
+}
+
+fn belongs(envelope: &Envelope<'_>, key: &[u8]) -> Result<(), Unreadable> {
+    if envelope.conversation_id.as_bytes() == key {
+        return Ok(());
+    }
+    Err(Unreadable::KeyMismatch {
+        found: envelope.conversation_id.chars().take(160).collect(),
+        key: String::from_utf8_lossy(key).chars().take(160).collect(),
+    })
 }
 
 /// The envelope's own rule, whatever its key, type or version: it must never change, or builds would disagree
@@ -115,7 +130,7 @@ fn parse(value: &[u8]) -> Result<Envelope<'_>, Unreadable> {
         return Err(wrong("it is no JSON object"));
     }
     let envelope: Envelope<'_> = serde_json::from_slice(value).map_err(|e| wrong(&e.to_string()))?;
-    if !envelope.payload.get().starts_with('{') {
+    if !envelope.payload.starts_with('{') {
         return Err(wrong("its payload is no JSON object"));
     }
     if envelope.version == 0 {
@@ -133,6 +148,11 @@ fn meta(envelope: &Envelope<'_>) -> Result<Meta, Unreadable> {
     })
 }
 
+/// The payload as its type.
+fn body<'de, T: Deserialize<'de>>(envelope: &Envelope<'de>) -> Result<T, Unreadable> {
+    payload(envelope, serde_json::from_str(envelope.payload))
+}
+
 fn payload<T>(envelope: &Envelope<'_>, read: Result<T, serde_json::Error>) -> Result<T, Unreadable> {
     read.map_err(|e| Unreadable::BadPayload {
         kind: envelope.kind.to_string(),
@@ -141,20 +161,40 @@ fn payload<T>(envelope: &Envelope<'_>, read: Result<T, serde_json::Error>) -> Re
     })
 }
 
+/// Reads a record by `read`, which succeeds only where it has read the payload as its type. Nearly every record is one that
+/// this crate has written: then it is split without a look at the payload, which is read only once that way. Where that does
+/// not come to its end, the rule is asked, from the start, and what it says counts.
+fn typed<T>(value: &[u8], read: impl Fn(&Envelope<'_>) -> Result<T, Unreadable>) -> Result<T, Unreadable> {
+    match plain::envelope(value).map(|envelope| read(&envelope)) {
+        Some(Ok(done)) => Ok(done),
+        _ => read(&parse(value)?),
+    }
+}
+
 /// Reads a record of `conversation-events`.
 ///
 /// # Errors
 /// [`Unreadable`]: skipped by every reader, dead-lettered by the owner.
 pub fn read_event(key: &[u8], value: &[u8]) -> Result<(Meta, Readable), Unreadable> {
-    let envelope = envelope(key, value)?;
-    let meta = meta(&envelope)?;
-    let known =
-        if envelope.version == 1 { Event::read_v1(&envelope.kind, envelope.payload.get()) } else { None };
-    let readable = match known {
-        Some(read) => Readable::Event(payload(&envelope, read)?),
-        None => Readable::Unknown { kind: Box::from(&*envelope.kind), version: envelope.version },
-    };
-    Ok((meta, readable))
+    let known = typed(value, |envelope| {
+        belongs(envelope, key)?;
+        let meta = meta(envelope)?;
+        match envelope.version {
+            1 => Event::read_v1(&envelope.kind, envelope.payload),
+            _ => None,
+        }
+        .map_or_else(|| Err(unknown(envelope)), |read| Ok((meta, Readable::Event(payload(envelope, read)?))))
+    });
+    match known {
+        Err(Unreadable::UnknownType { kind, version }) => {
+            Ok((meta(&parse(value)?)?, Readable::Unknown { kind: kind.into(), version }))
+        }
+        read => read,
+    }
+}
+
+fn unknown(envelope: &Envelope<'_>) -> Unreadable {
+    Unreadable::UnknownType { kind: envelope.kind.to_string(), version: envelope.version }
 }
 
 /// Reads a record of `user-commands`.
@@ -162,43 +202,43 @@ pub fn read_event(key: &[u8], value: &[u8]) -> Result<(Meta, Readable), Unreadab
 /// # Errors
 /// [`Unreadable`]; an unknown type is unreadable here, because a command of tomorrow can be redriven.
 pub fn read_command(key: &[u8], value: &[u8]) -> Result<(Meta, Asked), Unreadable> {
-    let envelope = envelope(key, value)?;
-    let meta = meta(&envelope)?;
-    let text = envelope.payload.get();
-    let unknown = || Unreadable::UnknownType { kind: envelope.kind.to_string(), version: envelope.version };
+    typed(value, |envelope| {
+        belongs(envelope, key)?;
+        let meta = meta(envelope)?;
+        let command = command(envelope)?;
+        let id = match &meta.command {
+            Some(id) => id.clone(),
+            None => CommandId::new(&meta.id).map_err(|e| Unreadable::BadId(e.to_string()))?,
+        };
+        Ok((meta, Asked { id, command }))
+    })
+}
+
+fn command(envelope: &Envelope<'_>) -> Result<Command, Unreadable> {
     if envelope.version != 1 {
-        return Err(unknown());
+        return Err(unknown(envelope));
     }
-    let command = match &*envelope.kind {
-        "UserQueryReceived" => Command::UserQueryReceived(query(&envelope)?),
-        "UserHistoryReset" => Command::UserHistoryReset(payload(&envelope, serde_json::from_str(text))?),
-        "PlanCancelRequested" => {
-            Command::PlanCancelRequested(payload(&envelope, serde_json::from_str(text))?)
+    Ok(match &*envelope.kind {
+        "UserQueryReceived" => {
+            let query: UserQuery = body(envelope)?;
+            refuse(envelope, query.problem())?;
+            Command::UserQueryReceived(query)
         }
+        "UserHistoryReset" => Command::UserHistoryReset(body(envelope)?),
+        "PlanCancelRequested" => Command::PlanCancelRequested(body(envelope)?),
         "InvocationSettleRequested" => {
-            let request: InvocationSettleRequest = payload(&envelope, serde_json::from_str(text))?;
-            refuse(&envelope, request.problem())?;
+            let request: InvocationSettleRequest = body(envelope)?;
+            refuse(envelope, request.problem())?;
             Command::InvocationSettleRequested(request)
         }
         "ApprovalGiven" => {
-            let decision: ApprovalDecision = payload(&envelope, serde_json::from_str(text))?;
-            refuse(&envelope, decision.problem())?;
+            let decision: ApprovalDecision = body(envelope)?;
+            refuse(envelope, decision.problem())?;
             Command::ApprovalGiven(decision)
         }
-        "RetryNowRequested" => Command::RetryNowRequested(payload(&envelope, serde_json::from_str(text))?),
-        _ => return Err(unknown()),
-    };
-    let id = match &meta.command {
-        Some(id) => id.clone(),
-        None => CommandId::new(&meta.id).map_err(|e| Unreadable::BadId(e.to_string()))?,
-    };
-    Ok((meta, Asked { id, command }))
-}
-
-fn query(envelope: &Envelope<'_>) -> Result<UserQuery, Unreadable> {
-    let query: UserQuery = payload(envelope, serde_json::from_str(envelope.payload.get()))?;
-    refuse(envelope, query.problem())?;
-    Ok(query)
+        "RetryNowRequested" => Command::RetryNowRequested(body(envelope)?),
+        _ => return Err(unknown(envelope)),
+    })
 }
 
 fn refuse(envelope: &Envelope<'_>, problem: Option<QueryProblem>) -> Result<(), Unreadable> {
@@ -218,27 +258,16 @@ fn refuse(envelope: &Envelope<'_>, problem: Option<QueryProblem>) -> Result<(), 
 /// # Errors
 /// [`Unreadable`].
 pub fn read_request(value: &[u8]) -> Result<(Meta, Request), Unreadable> {
-    let envelope = parse(value)?;
-    let meta = meta(&envelope)?;
-    let text = envelope.payload.get();
-    let request = match (&*envelope.kind, envelope.version) {
-        ("ToolInvocationRequested", 1) => {
-            Request::ToolInvocationRequested(payload(&envelope, serde_json::from_str(text))?)
-        }
-        ("ToolInvocationCancelled", 1) => {
-            Request::ToolInvocationCancelled(payload(&envelope, serde_json::from_str(text))?)
-        }
-        ("SynthesizeFinalAnswerRequested", 1) => {
-            Request::SynthesizeFinalAnswerRequested(payload(&envelope, serde_json::from_str(text))?)
-        }
-        _ => {
-            return Err(Unreadable::UnknownType {
-                kind: envelope.kind.to_string(),
-                version: envelope.version,
-            });
-        }
-    };
-    Ok((meta, request))
+    typed(value, |envelope| {
+        let meta = meta(envelope)?;
+        let request = match (&*envelope.kind, envelope.version) {
+            ("ToolInvocationRequested", 1) => Request::ToolInvocationRequested(body(envelope)?),
+            ("ToolInvocationCancelled", 1) => Request::ToolInvocationCancelled(body(envelope)?),
+            ("SynthesizeFinalAnswerRequested", 1) => Request::SynthesizeFinalAnswerRequested(body(envelope)?),
+            _ => return Err(unknown(envelope)),
+        };
+        Ok((meta, request))
+    })
 }
 
 /// Reads a record of `tool-effects`.
@@ -246,15 +275,15 @@ pub fn read_request(value: &[u8]) -> Result<(Meta, Request), Unreadable> {
 /// # Errors
 /// [`Unreadable`]: skipped by every reader.
 pub fn read_ledger(value: &[u8]) -> Result<(Meta, Entry), Unreadable> {
-    let envelope = parse(value)?;
-    let meta = meta(&envelope)?;
-    let text = envelope.payload.get();
-    let entry = match (&*envelope.kind, envelope.version) {
-        ("EffectReserved", 1) => Entry::EffectReserved(payload(&envelope, serde_json::from_str(text))?),
-        ("EffectCommitted", 1) => Entry::EffectCommitted(payload(&envelope, serde_json::from_str(text))?),
-        (kind, version) => return Err(Unreadable::UnknownType { kind: kind.to_owned(), version }),
-    };
-    Ok((meta, entry))
+    typed(value, |envelope| {
+        let meta = meta(envelope)?;
+        let entry = match (&*envelope.kind, envelope.version) {
+            ("EffectReserved", 1) => Entry::EffectReserved(body(envelope)?),
+            ("EffectCommitted", 1) => Entry::EffectCommitted(body(envelope)?),
+            _ => return Err(unknown(envelope)),
+        };
+        Ok((meta, entry))
+    })
 }
 
 /// Reads a record of `answer-chunks`.
@@ -262,115 +291,8 @@ pub fn read_ledger(value: &[u8]) -> Result<(Meta, Entry), Unreadable> {
 /// # Errors
 /// [`Unreadable`]: skipped by every reader.
 pub fn read_chunk(value: &[u8]) -> Result<(Meta, AnswerChunk), Unreadable> {
-    let envelope = parse(value)?;
-    let meta = meta(&envelope)?;
-    match (&*envelope.kind, envelope.version) {
-        (AnswerChunk::NAME, 1) => {
-            Ok((meta, payload(&envelope, serde_json::from_str(envelope.payload.get()))?))
-        }
-        (kind, version) => Err(Unreadable::UnknownType { kind: kind.to_owned(), version }),
-    }
-}
-
-/// What is common to a record about to be written.
-#[derive(Debug, Clone, Copy)]
-pub struct Stamp<'a> {
-    pub id: &'a str,
-    pub conversation: &'a ConversationId,
-    pub command: Option<&'a CommandId>,
-    /// RFC 3339.
-    pub at: &'a str,
-    pub causation_id: &'a str,
-}
-
-fn write<T: Serialize>(
-    stamp: Stamp<'_>,
-    kind: &str,
-    version: u32,
-    body: &T,
-) -> Result<Vec<u8>, serde_json::Error> {
-    #[derive(Serialize)]
-    struct Written<'a, T> {
-        id: &'a str,
-        r#type: &'a str,
-        version: u32,
-        conversation_id: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        command_id: Option<&'a str>,
-        at: &'a str,
-        causation_id: &'a str,
-        payload: &'a T,
-    }
-    serde_json::to_vec(&Written {
-        id: stamp.id,
-        r#type: kind,
-        version,
-        conversation_id: stamp.conversation.as_str(),
-        command_id: stamp.command.map(CommandId::as_str),
-        at: stamp.at,
-        causation_id: stamp.causation_id,
-        payload: body,
+    typed(value, |envelope| match (&*envelope.kind, envelope.version) {
+        (AnswerChunk::NAME, 1) => Ok((meta(envelope)?, body(envelope)?)),
+        _ => Err(unknown(envelope)),
     })
-}
-
-/// Writes an event's record value.
-///
-/// # Errors
-/// Never for values built through this crate.
-pub fn write_event(stamp: Stamp<'_>, event: &Event) -> Result<Vec<u8>, serde_json::Error> {
-    macro_rules! each {
-        ($($name:ident)*) => {
-            match event { $(Event::$name(body) => write(stamp, event.name(), event.version(), body)),* }
-        };
-    }
-    each!(UserQueryReceived PlanGenerated ToolInvocationResulted ToolInvocationInDoubt InvocationSettled
-        RetryAdvanced ApprovalRequested ApprovalRecorded DeadlineExpired PlanFailed PlanCancelled FinalAnswerSynthesized
-        UserHistoryReset CommandRefused)
-}
-
-/// Writes a command's record value.
-///
-/// # Errors
-/// Never for values built through this crate.
-pub fn write_command(stamp: Stamp<'_>, command: &Command) -> Result<Vec<u8>, serde_json::Error> {
-    let (kind, version) = (command.name(), command.version());
-    match command {
-        Command::UserQueryReceived(body) => write(stamp, kind, version, body),
-        Command::UserHistoryReset(body) => write(stamp, kind, version, body),
-        Command::PlanCancelRequested(body) => write(stamp, kind, version, body),
-        Command::InvocationSettleRequested(body) => write(stamp, kind, version, body),
-        Command::ApprovalGiven(body) => write(stamp, kind, version, body),
-        Command::RetryNowRequested(body) => write(stamp, kind, version, body),
-    }
-}
-
-/// Writes a request's record value.
-///
-/// # Errors
-/// Never for values built through this crate.
-pub fn write_request(stamp: Stamp<'_>, request: &Request) -> Result<Vec<u8>, serde_json::Error> {
-    match request {
-        Request::ToolInvocationRequested(body) => write(stamp, request.name(), 1, body),
-        Request::ToolInvocationCancelled(body) => write(stamp, request.name(), 1, body),
-        Request::SynthesizeFinalAnswerRequested(body) => write(stamp, request.name(), 1, body),
-    }
-}
-
-/// Writes a ledger entry's record value.
-///
-/// # Errors
-/// Never for values built through this crate.
-pub fn write_ledger(stamp: Stamp<'_>, entry: &Entry) -> Result<Vec<u8>, serde_json::Error> {
-    match entry {
-        Entry::EffectReserved(body) => write(stamp, entry.name(), 1, body),
-        Entry::EffectCommitted(body) => write(stamp, entry.name(), 1, body),
-    }
-}
-
-/// Writes the record value of a piece of an answer.
-///
-/// # Errors
-/// Never for values built through this crate.
-pub fn write_chunk(stamp: Stamp<'_>, chunk: &AnswerChunk) -> Result<Vec<u8>, serde_json::Error> {
-    write(stamp, AnswerChunk::NAME, 1, chunk)
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 
 use crate::headers::{POOL, TRACEPARENT};
-use crate::record::{Header, NewRecord, Record, Topic};
+use crate::record::{HeaderList, NewRecord, Record, Topic};
 
 /// The header that makes a record a dead letter: where its original lies.
 pub const LETTER_ID: &str = "callboard-dlq-id";
@@ -90,25 +90,25 @@ pub fn dead_letter(original: &Record, reason: &Reason<'_>, partition: u32) -> Ne
     /// What redriving needs when the original has expired, and where a letter that came back came from.
     const KEPT: [&str; 3] = [TRACEPARENT, POOL, REDRIVE_OF];
     let detail = &reason.detail[..reason.detail.floor_char_boundary(MAX_DETAIL_BYTES)];
-    let mut headers = vec![
-        Header::new(LETTER_ID, LetterId::of(original).to_string()),
-        Header::new(LETTER_REASON, reason.code.to_owned()),
-        Header::new(LETTER_DETAIL, detail.to_owned()),
-        Header::new("callboard-dlq-topic", original.topic.name()),
-        Header::new("callboard-dlq-partition", original.partition.to_string()),
-        Header::new("callboard-dlq-offset", original.offset.to_string()),
-        Header::new(LETTER_ATTEMPT, reason.attempt.to_string()),
-    ];
+    let mut headers = HeaderList::default();
+    headers.push_text(LETTER_ID, LetterId::of(original));
+    headers.push(LETTER_REASON, reason.code);
+    headers.push(LETTER_DETAIL, detail);
+    headers.push("callboard-dlq-topic", original.topic.name());
+    headers.push_text("callboard-dlq-partition", original.partition);
+    headers.push_text("callboard-dlq-offset", original.offset);
+    headers.push_text(LETTER_ATTEMPT, reason.attempt);
     // A letter must always fit, whatever the original was: a foreign key or trace of any length is cut, not refused.
     for name in KEPT {
-        let found = original.headers.iter().find(|header| &*header.name == name);
-        headers.extend(found.filter(|header| header.value.len() <= MAX_KEPT_BYTES).cloned());
+        if let Some(value) = original.headers.get(name).filter(|value| value.len() <= MAX_KEPT_BYTES) {
+            headers.push(name, value);
+        }
     }
     NewRecord {
         topic: Topic::DeadLetterQueue,
         partition,
         key: original.key.slice(..original.key.len().min(MAX_KEY_BYTES)),
-        headers,
+        headers: headers.into(),
         value: original.value.slice(..original.value.len().min(Topic::DeadLetterQueue.max_value_bytes())),
     }
 }
@@ -117,16 +117,16 @@ pub fn dead_letter(original: &Record, reason: &Reason<'_>, partition: u32) -> Ne
 /// is how a letter is known to be done with.
 #[must_use]
 pub fn redriven(letter: &Record, id: LetterId, by: &str, at: &str, now_lies_at: LetterId) -> NewRecord {
+    let mut headers = HeaderList::default();
+    headers.push_text(REDRIVEN, id);
+    headers.push(REDRIVEN_BY, by);
+    headers.push(REDRIVEN_AT, at);
+    headers.push_text(REDRIVEN_AS, now_lies_at);
     NewRecord {
         topic: Topic::DeadLetterQueue,
         partition: letter.partition,
         key: letter.key.clone(),
-        headers: vec![
-            Header::new(REDRIVEN, id.to_string()),
-            Header::new(REDRIVEN_BY, by.to_owned()),
-            Header::new(REDRIVEN_AT, at.to_owned()),
-            Header::new(REDRIVEN_AS, now_lies_at.to_string()),
-        ],
+        headers: headers.into(),
         value: Bytes::new(),
     }
 }
@@ -137,7 +137,7 @@ mod tests {
 
     use super::{LETTER_ID, LetterId, REDRIVEN, Reason, dead_letter, redriven};
     use crate::headers::{POOL, TRACEPARENT};
-    use crate::record::{Header, Record, Topic};
+    use crate::record::{Record, Topic};
 
     fn original() -> Record {
         Record {
@@ -146,11 +146,7 @@ mod tests {
             offset: 42,
             timestamp_ms: 0,
             key: Bytes::from_static(b"k"),
-            headers: vec![
-                Header::new("ce_id", "x"),
-                Header::new(POOL, "slow"),
-                Header::new(TRACEPARENT, "t".repeat(600)),
-            ],
+            headers: [("ce_id", "x"), (POOL, "slow"), (TRACEPARENT, &"t".repeat(600))].into_iter().collect(),
             value: Bytes::from_static(b"v"),
         }
     }
@@ -158,10 +154,9 @@ mod tests {
     #[test]
     fn a_letter_keeps_the_pool_and_nothing_that_might_not_fit() {
         let letter = dead_letter(&original(), &Reason { code: "poison", detail: "d", attempt: 3 }, 3);
-        let header = |name: &str| letter.headers.iter().find(|h| &*h.name == name).map(|h| h.value.clone());
-        assert_eq!(header(POOL).as_deref(), Some(&b"slow"[..]));
-        assert_eq!(header(LETTER_ID).as_deref(), Some(&b"tool-invocation-requests:3:42"[..]));
-        assert_eq!(header(TRACEPARENT), None, "a trace of 600 bytes is none");
+        assert_eq!(letter.headers.get(POOL), Some(&b"slow"[..]));
+        assert_eq!(letter.headers.get(LETTER_ID), Some(&b"tool-invocation-requests:3:42"[..]));
+        assert_eq!(letter.headers.get(TRACEPARENT), None, "a trace of 600 bytes is none");
     }
 
     #[test]
@@ -179,6 +174,6 @@ mod tests {
         let id = LetterId::of(&original());
         let mark = redriven(&letter, id, "anna", "now", LetterId { offset: 50, ..id });
         assert_eq!((mark.partition, mark.key.as_ref()), (5, &b"k"[..]));
-        assert!(mark.headers.iter().any(|h| &*h.name == REDRIVEN && h.value == id.to_string()));
+        assert_eq!(mark.headers.get(REDRIVEN), Some(id.to_string().as_bytes()));
     }
 }

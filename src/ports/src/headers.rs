@@ -3,7 +3,7 @@
 use callboard_domain::id::ConversationId;
 use callboard_domain::request::ReplyTo;
 
-use crate::record::Header;
+use crate::record::HeaderList;
 
 /// The pool a tool request is meant for.
 pub const POOL: &str = "callboard-pool";
@@ -45,24 +45,24 @@ pub fn cloud_event(
     subject: &ConversationId,
     time: &str,
     traceparent: Option<&str>,
-) -> Vec<Header> {
-    let mut headers = Vec::with_capacity(11);
-    headers.push(Header::new("ce_specversion", &b"1.0"[..]));
-    headers.push(Header::new("ce_id", id.to_owned()));
-    headers.push(Header::new("ce_source", &b"/callboard"[..]));
-    headers.push(Header::new("ce_type", format!("io.callboard.{}.{name}.v{version}", family.word())));
-    headers.push(Header::new("ce_subject", subject.as_str().to_owned()));
-    headers.push(Header::new("ce_time", time.to_owned()));
-    headers.push(Header::new("content-type", &b"application/json"[..]));
+) -> HeaderList {
+    let mut headers = HeaderList::default();
+    headers.push("ce_specversion", "1.0");
+    headers.push("ce_id", id);
+    headers.push("ce_source", "/callboard");
+    headers.push_text("ce_type", format_args!("io.callboard.{}.{name}.v{version}", family.word()));
+    headers.push("ce_subject", subject.as_str());
+    headers.push("ce_time", time);
+    headers.push("content-type", "application/json");
     if let Some(trace) = traceparent {
-        headers.push(Header::new(TRACEPARENT, trace.to_owned()));
+        headers.push(TRACEPARENT, trace);
     }
     headers
 }
 
 /// `reply_to` as headers, for workers that do not parse the payload first.
-pub fn push_reply_to(headers: &mut Vec<Header>, reply_to: &ReplyTo) {
-    headers.push(Header::new("callboard-reply-topic", reply_to.topic.to_string()));
-    headers.push(Header::new("callboard-reply-partition", reply_to.partition.to_string()));
-    headers.push(Header::new("callboard-reply-key", reply_to.key.to_string()));
+pub fn push_reply_to(headers: &mut HeaderList, reply_to: &ReplyTo) {
+    headers.push("callboard-reply-topic", &*reply_to.topic);
+    headers.push_text("callboard-reply-partition", reply_to.partition);
+    headers.push("callboard-reply-key", &*reply_to.key);
 }

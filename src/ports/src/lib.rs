@@ -21,4 +21,4 @@ pub mod record;
 pub mod snapshot;
 pub mod tool;
 
-pub use record::{Header, NewRecord, Record, Topic};
+pub use record::{Header, HeaderList, Headers, NewRecord, Record, Topic};

@@ -1,8 +1,10 @@
 //! Records and topics as every log carries them.
 
-use std::sync::Arc;
+mod headers;
 
 use bytes::Bytes;
+
+pub use headers::{Header, HeaderList, Headers};
 
 /// The topics that this build uses. Names on the wire may carry a prefix; the adapter adds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,20 +81,6 @@ impl std::fmt::Display for Topic {
 /// Key and headers of one record together: with the longest value they stay below Kafka's default of 1 MiB.
 pub const MAX_KEY_AND_HEADERS_BYTES: usize = 64 * 1024;
 
-/// A record header.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header {
-    pub name: Arc<str>,
-    pub value: Bytes,
-}
-
-impl Header {
-    #[must_use]
-    pub fn new(name: &str, value: impl Into<Bytes>) -> Self {
-        Self { name: Arc::from(name), value: value.into() }
-    }
-}
-
 /// A record as it was read. Bytes are shared, so cloning is cheap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -103,7 +91,7 @@ pub struct Record {
     pub timestamp_ms: i64,
     /// Empty where the record had no key.
     pub key: Bytes,
-    pub headers: Vec<Header>,
+    pub headers: Headers,
     /// Empty where the record had no value.
     pub value: Bytes,
 }
@@ -112,16 +100,13 @@ impl Record {
     /// The value of the first header of this name, when it is UTF-8.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let header = self.headers.iter().find(|header| &*header.name == name)?;
-        std::str::from_utf8(&header.value).ok()
+        std::str::from_utf8(self.headers.get(name)?).ok()
     }
 
     /// Bytes of key, value and headers together.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.key.len()
-            + self.value.len()
-            + self.headers.iter().map(|h| h.name.len() + h.value.len()).sum::<usize>()
+        self.key.len() + self.value.len() + self.headers.as_bytes().len()
     }
 }
 
@@ -131,16 +116,14 @@ pub struct NewRecord {
     pub topic: Topic,
     pub partition: u32,
     pub key: Bytes,
-    pub headers: Vec<Header>,
+    pub headers: Headers,
     pub value: Bytes,
 }
 
 impl NewRecord {
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.key.len()
-            + self.value.len()
-            + self.headers.iter().map(|h| h.name.len() + h.value.len()).sum::<usize>()
+        self.key.len() + self.value.len() + self.headers.as_bytes().len()
     }
 
     /// Why no log takes this record, if it is too large; every adapter asks this before it enqueues anything.

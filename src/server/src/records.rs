@@ -60,7 +60,7 @@ pub fn recorded<'a>(batch: &'a Batch, id: &'a ConversationId) -> impl Iterator<I
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use callboard_ports::{Record, Topic};
+    use callboard_ports::{Headers, Record, Topic};
 
     use super::{kind, line};
 
@@ -71,7 +71,7 @@ mod tests {
             offset: 7,
             timestamp_ms: 0,
             key: Bytes::from_static(b"c"),
-            headers: Vec::new(),
+            headers: Headers::default(),
             value: Bytes::copy_from_slice(value.as_bytes()),
         }
     }

@@ -9,7 +9,7 @@ use callboard_domain::id::{CommandId, ConversationId, EffectId};
 use callboard_domain::json::RawJson;
 use callboard_domain::wire::{self, Stamp};
 use callboard_ports::partition::partition_of;
-use callboard_ports::record::{NewRecord, Topic};
+use callboard_ports::record::{Headers, NewRecord, Topic};
 use serde_json::json;
 
 use crate::courier::Courier;
@@ -108,7 +108,13 @@ impl Gateway {
             _ => br#"{"id":"i","type":"UserQueryReceived","version":1,"conversation_id":"other","at":"2030-01-01T00:00:00.000Z","causation_id":"i","payload":{}}"#.to_vec(),
         };
         world.trace().fault(world.now_ms(), Fault::Garbage, format_args!("{topic}/{partition}"));
-        world.land(NewRecord { topic, partition, key: key.into(), headers: Vec::new(), value: value.into() });
+        world.land(NewRecord {
+            topic,
+            partition,
+            key: key.into(),
+            headers: Headers::default(),
+            value: value.into(),
+        });
     }
 }
 
@@ -137,7 +143,7 @@ async fn send(
             topic: Topic::UserCommands,
             partition,
             key: key.into(),
-            headers: Vec::new(),
+            headers: Headers::default(),
             value: value.into(),
         };
         if matches!(courier.send(vec![record]).await, Ok(Ok(_))) {

@@ -64,10 +64,7 @@ impl Ownership {
 
 /// The partition for which only its owner may write such a record.
 fn issued(record: &NewRecord) -> Option<(u32, String)> {
-    let header = |name: &str| {
-        let header = record.headers.iter().find(|header| &*header.name == name)?;
-        std::str::from_utf8(&header.value).ok()
-    };
+    let header = |name: &str| std::str::from_utf8(record.headers.get(name)?).ok();
     let kind = header("ce_type")?;
     let of_owner = match record.topic {
         Topic::ToolInvocationRequests | Topic::SynthesisRequests => true,

@@ -13,7 +13,7 @@ use callboard_domain::{State, apply, wire};
 use callboard_ports::clock::Clock;
 use callboard_ports::fakes::{MemoryLog, TokioClock};
 use callboard_ports::log::Log;
-use callboard_ports::record::{NewRecord, Record, Topic};
+use callboard_ports::record::{Headers, NewRecord, Record, Topic};
 use tokio::sync::Notify;
 
 use crate::audience::Audience;
@@ -139,7 +139,8 @@ impl World {
         let mut receipt = self.log.append(vec![record]).expect("the record was checked");
         let offsets = receipt.try_recv().expect("a log in memory answers at once").expect("and takes all");
         let (offset, timestamp_ms) = (offsets[0], self.clock.now_ms());
-        let landed = Record { topic, partition, offset, timestamp_ms, key, headers: Vec::new(), value };
+        let landed =
+            Record { topic, partition, offset, timestamp_ms, key, headers: Headers::default(), value };
         self.trace().record(self.now_ms(), &landed);
         if topic == Topic::ConversationEvents {
             self.look_at(&landed);

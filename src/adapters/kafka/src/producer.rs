@@ -134,8 +134,8 @@ impl Appender {
         }
         if !record.headers.is_empty() {
             let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-            for header in &record.headers {
-                headers = headers.insert(Header { key: &header.name, value: Some(&header.value[..]) });
+            for header in record.headers.iter() {
+                headers = headers.insert(Header { key: header.name, value: Some(header.value) });
             }
             message = message.headers(headers);
         }

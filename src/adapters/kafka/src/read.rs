@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 
 use crate::context::HasEvents;
-use crate::wire::Decoder;
+use crate::wire::record;
 
 /// A batch is one message to an arbiter: large enough to amortise it, small enough not to hold it up.
 pub(crate) const MAX_RECORDS: usize = 512;
@@ -40,7 +40,7 @@ impl Drained {
 }
 
 /// Takes everything that is there, up to the bounds, without waiting. Callbacks are served on the way.
-pub(crate) fn drain<C>(consumer: &BaseConsumer<C>, topic: Topic, decoder: &mut Decoder) -> Drained
+pub(crate) fn drain<C>(consumer: &BaseConsumer<C>, topic: Topic) -> Drained
 where
     C: ConsumerContext + HasEvents,
 {
@@ -50,7 +50,7 @@ where
     while !drained.is_full() && drained.errors.len() < MAX_ERRORS {
         let served = consumer.context().events().served();
         match consumer.poll(Duration::ZERO) {
-            Some(Ok(message)) => drained.push(decoder.record(topic, &message)),
+            Some(Ok(message)) => drained.push(record(topic, &message)),
             Some(Err(error)) => drained.errors.push(error),
             // Nothing, unless a callback was served instead: then there may be more behind it.
             None if consumer.context().events().served() == served => break,

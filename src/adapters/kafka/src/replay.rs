@@ -24,7 +24,7 @@ use crate::error::{sentence, unavailable};
 use crate::names::Names;
 use crate::reach::Reach;
 use crate::read::{batch, drain};
-use crate::wire::Decoder;
+use crate::wire;
 
 /// Two cores catch up with two; four let short ones in beside them. Each holds at most 64 MiB.
 const MAX_WORKERS: usize = 4;
@@ -180,7 +180,7 @@ fn run(shared: &Shared, kept: &mut Option<BaseConsumer<Events>>, job: Job) {
     let outcome = match kept.take().map_or_else(|| connect(shared), Ok) {
         Ok(consumer) => {
             let name = Arc::clone(shared.names.topic(job.topic));
-            let outcome = Replay { consumer: &consumer, name, job: &job, decoder: Decoder::default() }.run();
+            let outcome = Replay { consumer: &consumer, name, job: &job }.run();
             // A consumer that failed may be the reason: the next replay gets another.
             if outcome.is_ok() && consumer.unassign().is_ok() {
                 *kept = Some(consumer);
@@ -204,7 +204,6 @@ struct Replay<'a> {
     consumer: &'a BaseConsumer<Events>,
     name: Arc<str>,
     job: &'a Job,
-    decoder: Decoder,
 }
 
 impl Replay<'_> {
@@ -248,11 +247,11 @@ impl Replay<'_> {
             if self.job.reply.is_closed() {
                 return Ok(false);
             }
-            let mut drained = drain(self.consumer, self.job.topic, &mut self.decoder);
+            let mut drained = drain(self.consumer, self.job.topic);
             if drained.records == 0 && drained.errors.is_empty() {
                 match self.consumer.poll(LOOK) {
                     Some(Ok(message)) => {
-                        let record = self.decoder.record(self.job.topic, &message);
+                        let record = wire::record(self.job.topic, &message);
                         drained.records += 1;
                         drained.parts.push((record.partition, vec![record]));
                     }

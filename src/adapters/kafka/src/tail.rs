@@ -23,7 +23,6 @@ use crate::lanes::{Lanes, Urgency};
 use crate::names::Names;
 use crate::reach::Reach;
 use crate::read::{batch, bytes_of, drain};
-use crate::wire::Decoder;
 
 /// With all lanes full there is nothing else to do, and no group to keep up with: wait, throw nothing away.
 const NO_HURRY: Duration = Duration::from_secs(3_600);
@@ -57,7 +56,6 @@ pub(crate) fn open(
         orders: Arc::clone(&orders),
         lanes,
         reading: BTreeMap::new(),
-        decoder: Decoder::default(),
         doubt: None,
     };
     std::thread::Builder::new()
@@ -122,7 +120,6 @@ struct Thread {
     orders: Arc<Orders>,
     lanes: Lanes<TailEvent>,
     reading: BTreeMap<u32, Reading>,
-    decoder: Decoder,
     /// Since a position seemed to be gone: when to look which.
     doubt: Option<Instant>,
 }
@@ -196,7 +193,7 @@ impl Thread {
     }
 
     fn read(&mut self) -> usize {
-        let drained = drain(&self.consumer, self.topic, &mut self.decoder);
+        let drained = drain(&self.consumer, self.topic);
         for (partition, records) in drained.parts {
             self.deliver(partition, records);
         }

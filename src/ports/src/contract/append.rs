@@ -8,7 +8,7 @@ use callboard_domain::limits::MAX_RECORD_BYTES;
 use super::harness::LogHarness;
 use super::story::{append, fresh, record, replay, within};
 use crate::log::AppendError;
-use crate::record::{Header, MAX_KEY_AND_HEADERS_BYTES, NewRecord, Topic};
+use crate::record::{Headers, MAX_KEY_AND_HEADERS_BYTES, NewRecord, Topic};
 
 pub async fn all(harness: &dyn LogHarness) {
     super::run!(
@@ -94,20 +94,16 @@ pub async fn order_is_kept_over_many_batches(harness: &dyn LogHarness) {
 
 pub async fn bytes_come_back_as_they_went(harness: &dyn LogHarness) {
     let binary: Bytes = (0..=255_u8).collect::<Vec<_>>().into();
-    let headers = vec![
-        Header::new("ce_id", "1"),
-        Header::new("twice", &b"a"[..]),
-        Header::new("twice", binary.clone()),
-        Header::new("empty", &b""[..]),
-    ];
+    let headers = [("ce_id", &b"1"[..]), ("twice", b"a"), ("twice", &binary), ("empty", b"")];
     let full = NewRecord {
         topic: Topic::DeadLetterQueue,
         partition: 0,
         key: Bytes::from(fresh("ünïcode")),
-        headers,
+        headers: headers.into_iter().collect(),
         value: binary.clone(),
     };
-    let bare = NewRecord { key: Bytes::new(), headers: Vec::new(), value: Bytes::new(), ..full.clone() };
+    let bare =
+        NewRecord { key: Bytes::new(), headers: Headers::default(), value: Bytes::new(), ..full.clone() };
     let binary_key = NewRecord { key: binary, ..full.clone() };
     let largest = NewRecord { value: vec![7; full.topic.max_value_bytes()].into(), ..full.clone() };
     for new in [full, bare, binary_key, largest] {
@@ -163,7 +159,7 @@ pub async fn what_is_too_large_or_has_no_place_is_refused(harness: &dyn LogHarne
     let offset = append(harness, vec![fits]).await[0];
     let nowhere = record(Topic::ConversationEvents, log.partitions(), &key, "v");
     let mut long_headers = record(Topic::ConversationEvents, 0, &key, "v");
-    long_headers.headers.push(Header::new("long", vec![b'x'; MAX_KEY_AND_HEADERS_BYTES]));
+    long_headers.headers = [("long", vec![b'x'; MAX_KEY_AND_HEADERS_BYTES])].into_iter().collect();
     let long = record(Topic::ConversationEvents, 0, &key, vec![b' '; MAX_RECORD_BYTES + 1]);
     for refused in [nowhere, long_headers, long] {
         let small = record(Topic::ConversationEvents, 0, &key, "small");

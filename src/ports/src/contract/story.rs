@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::harness::LogHarness;
 use crate::inbox::{Committed, InboxEvent, Membership};
 use crate::log::{AppendError, Log, LogError, TailEvent};
-use crate::record::{Header, NewRecord, Record, Topic};
+use crate::record::{NewRecord, Record, Topic};
 
 /// A name that nobody else uses: of a key, a group, a conversation.
 #[must_use]
@@ -35,7 +35,7 @@ pub fn record(topic: Topic, partition: u32, key: &str, value: impl Into<Bytes>) 
         topic,
         partition,
         key: Bytes::from(key.to_owned()),
-        headers: vec![Header::new("case", key.to_owned())],
+        headers: [("case", key)].into_iter().collect(),
         value: value.into(),
     }
 }

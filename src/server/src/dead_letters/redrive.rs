@@ -8,7 +8,7 @@ use callboard_ports::dead_letter::{LETTER_ID, LetterId, REDRIVE_OF, redriven};
 use callboard_ports::headers::{POOL, TRACEPARENT};
 use callboard_ports::log::{AppendError, Log, LogError};
 use callboard_ports::partition::partition_of;
-use callboard_ports::record::{Header, NewRecord, Record};
+use callboard_ports::record::{Header, HeaderList, NewRecord, Record};
 
 use super::judge::{Stays, judge};
 use super::{DeadLetters, Letter};
@@ -120,21 +120,24 @@ async fn fit(running: &Running, letter: &Letter) -> Result<(), Stays> {
 async fn again(log: &dyn Log, letter: &Letter) -> Result<NewRecord, LogError> {
     let kept = &letter.record;
     let original = original(log, letter).await?;
-    let mut headers = match &original {
-        Some(original) => original.headers.clone(),
-        None => {
-            let keeps = |header: &&Header| [POOL, TRACEPARENT].contains(&&*header.name);
-            kept.headers.iter().filter(keeps).cloned().collect()
+    let mut headers = HeaderList::default();
+    match &original {
+        Some(original) => {
+            let keeps = |header: &Header<'_>| ![REDRIVE_OF, LETTER_ID].contains(&header.name);
+            headers.extend(original.headers.iter().filter(keeps));
         }
-    };
-    headers.retain(|header| ![REDRIVE_OF, LETTER_ID].contains(&&*header.name));
-    headers.push(Header::new(REDRIVE_OF, letter.id.to_string()));
+        None => {
+            let keeps = |header: &Header<'_>| [POOL, TRACEPARENT].contains(&header.name);
+            headers.extend(kept.headers.iter().filter(keeps));
+        }
+    }
+    headers.push_text(REDRIVE_OF, letter.id);
     Ok(NewRecord {
         topic: letter.id.topic,
         // By its key, as every producer does: what was given up as misrouted arrives this time.
         partition: partition_of(&kept.key, log.partitions()),
         key: kept.key.clone(),
-        headers,
+        headers: headers.into(),
         value: kept.value.clone(),
     })
 }

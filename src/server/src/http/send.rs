@@ -137,7 +137,8 @@ pub async fn command(
             &identity.conversation,
             &at,
             traceparent,
-        ),
+        )
+        .into(),
         value: value.into(),
     };
     let receipt = running.log.append(vec![record])?;

@@ -23,7 +23,6 @@ use crate::error::sentence;
 use crate::heartbeat::{Heartbeat, Watchdog};
 use crate::lanes::{Lanes, Urgency};
 use crate::read::{batch, bytes_of, drain};
-use crate::wire::Decoder;
 
 /// With all lanes full the group must be served all the same, after this long.
 const FULL_PATIENCE: Duration = Duration::from_secs(1);
@@ -58,7 +57,6 @@ pub(super) struct Member {
     pub(super) owned: BTreeMap<u32, Owned>,
     pub(super) consumer: Option<Arc<MemberConsumer>>,
     pub(super) retry_changes_at: Option<Instant>,
-    decoder: Decoder,
     fenced: bool,
     /// It has left to join again, not before this.
     join_at: Option<Instant>,
@@ -87,7 +85,6 @@ impl Member {
             owned: BTreeMap::new(),
             consumer: None,
             retry_changes_at: None,
-            decoder: Decoder::default(),
             fenced: false,
             join_at: None,
         };
@@ -216,7 +213,7 @@ impl Member {
 
     fn read(&mut self) -> usize {
         let Some(consumer) = self.consumer.clone() else { return 0 };
-        let drained = drain(&consumer, self.topic, &mut self.decoder);
+        let drained = drain(&consumer, self.topic);
         for (partition, records) in drained.parts {
             self.deliver(partition, records);
         }

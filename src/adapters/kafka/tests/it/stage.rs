@@ -8,7 +8,7 @@ use callboard_kafka::probe::Probe;
 use callboard_kafka::{KafkaConfig, KafkaLog};
 use callboard_ports::admin::TopicAdmin;
 use callboard_ports::inbox::{Inbox, InboxEvent, Joining, Membership};
-use callboard_ports::{NewRecord, Topic};
+use callboard_ports::{Headers, NewRecord, Topic};
 use callboard_testkit::{kafka, unique_name};
 use tokio::sync::mpsc;
 
@@ -47,7 +47,7 @@ pub async fn shared() -> Option<(KafkaConfig, Arc<KafkaLog>, Probe)> {
 
 pub fn record(topic: Topic, partition: u32, key: &str, value: impl Into<Bytes>) -> NewRecord {
     let key = Bytes::from(key.to_owned());
-    NewRecord { topic, partition, key, headers: Vec::new(), value: value.into() }
+    NewRecord { topic, partition, key, headers: Headers::default(), value: value.into() }
 }
 
 pub fn join(log: &KafkaLog, group: &str) -> Membership {

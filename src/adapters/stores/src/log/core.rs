@@ -11,7 +11,7 @@ use callboard_ports::log::{Bounds, LogError, LogIdentity};
 use callboard_ports::{Record, Topic};
 use futures_util::future::BoxFuture;
 
-use super::codec::{self, Names, record_key};
+use super::codec::{self, record_key};
 use super::options::EmbeddedOptions;
 use super::queue::{PositionKey, Queue};
 use super::ring::Ring;
@@ -114,14 +114,13 @@ impl Core {
     ) -> Result<Vec<Record>, String> {
         let range = record_key(partition, from)..record_key(partition, before);
         let (mut records, mut bytes) = (Vec::new(), 0);
-        let mut names = Names::default();
         for (guard, offset) in store.topic(topic).range(range).zip(from..) {
             let (key, value) = guard.into_inner().map_err(|error| error.to_string())?;
             if codec::offset_of(&key) != Some(offset) {
                 break;
             }
             let place = (topic, partition, offset);
-            let record = codec::decode(place, &value, &mut names)
+            let record = codec::decode(place, &value)
                 .ok_or_else(|| format!("the record at {offset} has an unknown form"))?;
             bytes += record.size_bytes();
             if bytes > MAX_BATCH_BYTES && !records.is_empty() {

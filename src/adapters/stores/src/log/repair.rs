@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use callboard_ports::Topic;
 
-use super::codec::{Names, decode, offset_of, record_key};
+use super::codec::{decode, offset_of, record_key};
 use super::journal;
 use super::options::OpenError;
 use super::session::{About, position_key, position_value, read_positions, read_start, start_key};
@@ -184,7 +184,6 @@ fn save_partition(old: &Store, new: &Store, topic: Topic, partition: u32) -> Res
     const BATCH_BYTES: usize = 1024 * 1024;
     let start = read_start(old, topic, partition)?;
     let mut saved = Saved { start, end: start, cut: 0, line: None };
-    let mut names = Names::default();
     let mut batch = new.db.batch().durability(persist(false));
     batch.insert(&new.meta, start_key(topic, partition), start.to_be_bytes());
     let mut bytes = 0;
@@ -202,7 +201,7 @@ fn save_partition(old: &Store, new: &Store, topic: Topic, partition: u32) -> Res
         if broken.is_none() && offset != saved.end {
             broken = Some(format!("{} is missing", saved.end));
         }
-        if broken.is_none() && decode((topic, partition, offset), &value, &mut names).is_none() {
+        if broken.is_none() && decode((topic, partition, offset), &value).is_none() {
             broken = Some(format!("{offset} cannot be read"));
         }
         if broken.is_some() {

@@ -62,12 +62,12 @@ fn cost(record: &Record) -> usize {
 mod tests {
     use super::Ring;
     use bytes::Bytes;
-    use callboard_ports::{Record, Topic};
+    use callboard_ports::{Headers, Record, Topic};
 
     fn record(partition: u32, offset: u64) -> Record {
         let (key, value) = (Bytes::new(), Bytes::from(vec![0; 800]));
         let topic = Topic::UserCommands;
-        Record { topic, partition, offset, timestamp_ms: 0, key, headers: Vec::new(), value }
+        Record { topic, partition, offset, timestamp_ms: 0, key, headers: Headers::default(), value }
     }
 
     #[test]

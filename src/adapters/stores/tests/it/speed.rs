@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use callboard_ports::contract::story::{append_to, record};
 use callboard_ports::log::{Log, TailEvent};
-use callboard_ports::{Header, NewRecord, Topic};
+use callboard_ports::{NewRecord, Topic};
 use callboard_stores::{EmbeddedLog, EmbeddedOptions, Fsync};
 
 const EVENTS: Topic = Topic::ConversationEvents;
@@ -13,9 +13,9 @@ const EVENTS: Topic = Topic::ConversationEvents;
 /// An event as the host writes it: 8 headers, 400 bytes of JSON.
 fn event(i: u32) -> NewRecord {
     let mut new = record(EVENTS, 0, &format!("conversation-{}", i % 1_000), vec![b'j'; 400]);
-    for name in ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_time", "content-type"] {
-        new.headers.push(Header::new(name, format!("{name} of {i}")));
-    }
+    let names =
+        ["case", "ce_specversion", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_time", "content-type"];
+    new.headers = names.iter().map(|name| (name, format!("{name} of {i}"))).collect();
     new
 }
 
