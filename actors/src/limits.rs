@@ -25,10 +25,13 @@ pub struct Limits {
     pub waiters_per_conversation: usize,
     /// Live conversations of one partition before the longest idle are passivated.
     pub live_conversations: usize,
+    /// …and what they may come to as snapshots: a conversation with large results counts for many small ones.
+    pub live_snapshot_bytes: usize,
     /// Turns that are open in memory on this node; new questions beyond it are answered with 429. Some 25 kB each,
     /// and more than the workers of one node get through while a client is willing to wait.
     pub open_turns: usize,
-    /// Idle time after which a conversation is passivated.
+    /// Idle time after which a conversation is passivated. People answer later than this, programs sooner; and to bring one
+    /// back costs less than a millisecond.
     pub passivate_after: Duration,
     /// Snapshots are taken this often…
     pub flush_every: Duration,
@@ -43,7 +46,7 @@ pub struct Limits {
     /// How long an append may be under way before the same thing is decided again (Kafka's message timeout).
     pub append_timeout: Duration,
     /// Effect ids that a pool remembers as answered…
-    pub dedup_entries: u64,
+    pub dedup_entries: usize,
     /// …and for how long: longer than any redelivery, shorter than a day.
     pub dedup_ttl: Duration,
     /// Crashes of a worker or process with the same invocation in hand before it is poison: answered with an error and
@@ -76,8 +79,9 @@ impl Default for Limits {
             planner_queue: 1_024,
             waiters_per_conversation: 256,
             live_conversations: 20_000,
+            live_snapshot_bytes: 16 << 20,
             open_turns: 2_048,
-            passivate_after: Duration::from_secs(60),
+            passivate_after: Duration::from_secs(15),
             flush_every: Duration::from_secs(2),
             flush_conversations: 2_000,
             catch_up_states: 50_000,

@@ -289,7 +289,7 @@ impl Replay {
         let ids: Vec<ConversationId> = self.dirty.keys().cloned().collect();
         for (i, part) in ids.chunks(FLUSH).enumerate() {
             let last = (i + 1) * FLUSH >= ids.len();
-            let dirty = part
+            let dirty: Vec<Dirty> = part
                 .iter()
                 .filter_map(|id| {
                     let state = self.states.get(id)?;
@@ -303,10 +303,12 @@ impl Replay {
                 .collect();
             let next_offset = if last { covered } else { self.checkpoint };
             let checkpoint = Checkpoint { identity: self.identity.clone(), next_offset };
+            let (written, shared) = (dirty.len() as u64, &self.context.shared);
             let flush = Flush { partition, dirty, checkpoint };
-            self.context.shared.ports.snapshots.flush(flush).await.inspect_err(
+            shared.ports.snapshots.flush(flush).await.inspect_err(
                 |error| tracing::warn!(partition, %error, "snapshots not written; the checkpoint stays"),
             )?;
+            shared.metrics.snapshots_written.fetch_add(written, Relaxed);
         }
         self.checkpoint = covered;
         self.dirty.clear();

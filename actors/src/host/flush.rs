@@ -143,7 +143,7 @@ impl Host {
     fn idle_ms(&self) -> u64 {
         const CROWDED_IDLE_MS: u64 = 500;
         let limits = &self.context.shared.limits;
-        if self.slots.len() > limits.live_conversations {
+        if self.slots.are_crowded(limits) {
             return CROWDED_IDLE_MS;
         }
         u64::try_from(limits.passivate_after.as_millis()).unwrap_or(u64::MAX)
@@ -223,6 +223,9 @@ impl Handler<Gathered> for Host {
         if let Some(identity) = message.fetched {
             self.context.memory.identity.confirm(&identity, self.position);
             (self.identity, self.identity_is_final) = (identity, true);
+        }
+        for (id, taken) in &message.taken {
+            self.slots.weigh(id, taken.bytes.len());
         }
         for id in &message.leaving {
             let gone = message.taken.iter().any(|(of, taken)| of == id && taken.passivated);

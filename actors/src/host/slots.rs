@@ -16,7 +16,7 @@ use tokio::sync::{Notify, oneshot};
 use super::crashes::{ConversationEnded, Crashes};
 use super::{Host, HostContext, fold};
 use crate::conversation::{Conversation, Doing, Events, Order};
-use crate::limits::{CONVERSATION_MAILBOX, PENDING_WHILE_LOADING, SHOW_TIMEOUT, SHOWN_CHILDREN};
+use crate::limits::{CONVERSATION_MAILBOX, Limits, PENDING_WHILE_LOADING, SHOW_TIMEOUT, SHOWN_CHILDREN};
 use crate::observe::{ActorView, KillHow};
 use crate::supervise::{Beat, Kill, Started, local, show_child};
 
@@ -66,6 +66,8 @@ pub(super) struct Live {
     pub doing: Rc<Cell<Doing>>,
     /// Monotonic: when something was last sent to it.
     pub touched_ms: u64,
+    /// Of its last snapshot; what it takes in memory is some three times that.
+    pub snapshot_bytes: usize,
     /// It has been asked to leave: nothing is sent to it until it has answered.
     pub leaving: Option<Pending>,
 }
@@ -98,6 +100,19 @@ impl Slots {
             Slot::Live(live) => Some((id, live)),
             Slot::Loading(_) => None,
         })
+    }
+
+    /// Whether there are more, or larger ones, than shall stay in memory while nobody talks to them.
+    pub fn are_crowded(&self, limits: &Limits) -> bool {
+        let bytes = self.live().map(|(_, live)| live.snapshot_bytes).sum::<usize>();
+        self.len() > limits.live_conversations || bytes > limits.live_snapshot_bytes
+    }
+
+    /// A snapshot of it has this size.
+    pub fn weigh(&mut self, conversation: &ConversationId, snapshot_bytes: usize) {
+        if let Some(Slot::Live(live)) = self.slots.get_mut(conversation) {
+            live.snapshot_bytes = snapshot_bytes;
+        }
     }
 
     pub fn addr(&self, conversation: &ConversationId) -> Option<Addr<Conversation>> {
@@ -203,7 +218,8 @@ impl Host {
             let _ = open.send(addr.clone());
         }
         let touched_ms = self.now_ms();
-        let live = Live { addr, started, rung, generation, doing, touched_ms, leaving: None };
+        let live =
+            Live { addr, started, rung, generation, doing, touched_ms, snapshot_bytes: 0, leaving: None };
         self.slots.slots.insert(conversation, Slot::Live(live));
     }
 

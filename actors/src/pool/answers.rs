@@ -163,7 +163,9 @@ impl Handler<Answered> for Pool {
     fn handle(&mut self, message: Answered, _: &mut Self::Context) {
         crash_point!("result_acknowledged");
         if let Some(flight) = self.flights.get(&message.0).filter(|flight| flight.concluded) {
-            self.answered.insert(message.0.clone(), flight.attempt());
+            let (now_ms, ttl) = (self.shared.now_ms(), self.shared.limits.dedup_ttl);
+            let until_ms = now_ms.saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX));
+            self.answered.remember(&message.0, flight.attempt(), until_ms, now_ms);
         }
         self.settle(&message.0);
         self.dispatch();

@@ -8,14 +8,13 @@ use super::Pool;
 use super::flights::{Place, Stage};
 use super::job::{Answer, Job, called_off};
 use super::worker::Leave;
-use crate::limits::CALLED_OFF;
 
 impl Pool {
     /// `job` is called off.
     pub(super) fn leave(&mut self, job: Job, place: Place) {
         let (key, now_ms) = (job.effect.clone(), self.shared.now_ms());
-        self.called_off.remember(&key, job.attempt, job.not_after_ms, now_ms, CALLED_OFF);
-        if self.answered.get(&key).is_some_and(|answered| answered >= job.attempt) {
+        self.called_off.remember(&key, job.attempt, job.not_after_ms, now_ms);
+        if self.answered.holds(&key, job.attempt, now_ms) {
             self.done(&[place]);
             return;
         }

@@ -1,7 +1,6 @@
-//! What a pool has in hand: one flight per effect, with everybody who waits for it, and what has been called off lately.
-//! Changed by `intake`, `dispatch`, `cancel` and `answers`.
+//! What a pool has in hand: one flight per effect, with everybody who waits for it. Changed by `intake`, `dispatch`, `cancel`
+//! and `answers`; what it remembers of others is in `attempts`.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tokio::task::AbortHandle;
@@ -99,61 +98,5 @@ impl Flight {
             }
             None => self.next = Some((Box::new(job), places)),
         }
-    }
-}
-
-/// Effects that were called off: what of them still comes in is not run. Bounded; what nobody may start any more is
-/// forgotten first.
-#[derive(Default)]
-pub(super) struct CalledOff {
-    by_effect: HashMap<Arc<str>, (u32, i64)>,
-    by_time: BTreeMap<(i64, Arc<str>), ()>,
-}
-
-impl CalledOff {
-    pub fn remember(&mut self, effect: &Arc<str>, attempt: u32, until_ms: i64, now_ms: i64, most: usize) {
-        let (attempt, until_ms) = match self.by_effect.remove(effect) {
-            Some((known, known_ms)) => {
-                self.by_time.remove(&(known_ms, effect.clone()));
-                (known.max(attempt), known_ms.max(until_ms))
-            }
-            None => (attempt, until_ms),
-        };
-        self.by_effect.insert(effect.clone(), (attempt, until_ms));
-        self.by_time.insert((until_ms, effect.clone()), ());
-        while let Some(((first_ms, effect), ())) = self.by_time.first_key_value()
-            && (*first_ms < now_ms || self.by_time.len() > most)
-        {
-            self.by_effect.remove(effect);
-            self.by_time.pop_first();
-        }
-    }
-
-    pub fn holds(&self, effect: &str, attempt: u32) -> bool {
-        self.by_effect.get(effect).is_some_and(|(highest, _)| attempt <= *highest)
-    }
-
-    pub fn len(&self) -> usize {
-        self.by_effect.len()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::CalledOff;
-
-    #[test]
-    fn what_was_called_off_is_remembered_until_nobody_may_start_it() {
-        let mut known = CalledOff::default();
-        known.remember(&"a".into(), 2, 100, 0, 3);
-        known.remember(&"a".into(), 1, 50, 0, 3);
-        assert!(known.holds("a", 2) && known.holds("a", 1) && !known.holds("a", 3) && !known.holds("b", 1));
-        for (effect, until_ms) in [("b", 10), ("c", 200), ("d", 300)] {
-            known.remember(&effect.into(), 1, until_ms, 0, 3);
-        }
-        assert!(!known.holds("b", 1) && known.holds("a", 1), "the first to end makes room");
-        known.remember(&"e".into(), 1, 400, 250, 3);
-        assert!(!known.holds("a", 1) && !known.holds("c", 1), "their time is over");
-        assert!(known.holds("d", 1) && known.holds("e", 1) && known.len() == 2);
     }
 }

@@ -70,10 +70,10 @@ impl Pool {
 
     /// Takes a request in hand, or lets it join whoever has.
     pub(super) fn accept(&mut self, job: Job, places: Vec<Place>) {
-        let key = job.effect.clone();
-        let is_called_off = self.called_off.holds(&key, job.attempt);
+        let (key, now_ms) = (job.effect.clone(), self.shared.now_ms());
+        let is_called_off = self.called_off.holds(&key, job.attempt, now_ms);
         let job = if is_called_off { job.called_off() } else { job };
-        if self.answered.get(&key).is_some_and(|answered| answered >= job.attempt) {
+        if self.answered.holds(&key, job.attempt, now_ms) {
             self.shared.metrics.invocations_deduplicated.fetch_add(1, Relaxed);
             self.done(&places);
             return;

@@ -7,6 +7,7 @@
 //! what must not be done twice by `ledger`), `answers` (it is answered).
 
 mod answers;
+mod attempts;
 mod cancel;
 mod dispatch;
 mod flights;
@@ -26,13 +27,14 @@ use callboard_ports::record::Topic;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use flights::{CalledOff, Flight, Stage};
+use attempts::Attempts;
+use flights::{Flight, Stage};
 pub use job::{Answer, Came, Invocation, Job, checked, within_bounds};
 pub use request::Kind;
 use worker::Worker;
 
 use crate::ledger::Ledger;
-use crate::limits::HOST_MAILBOX;
+use crate::limits::{CALLED_OFF, HOST_MAILBOX};
 use crate::observe::{ActorView, Show};
 use crate::shared::Shared;
 use crate::supervise::{Children, Drain, Ended, EndingCell, Kill, RestartChild, local};
@@ -66,9 +68,10 @@ pub struct Pool {
     topic: Topic,
     windows: BTreeMap<u32, Arc<Window<()>>>,
     flights: BTreeMap<Arc<str>, Flight>,
-    /// Effects answered lately, with their attempt.
-    answered: moka::sync::Cache<Arc<str>, u32>,
-    called_off: CalledOff,
+    /// Answered lately: who asks again is a duplicate.
+    answered: Attempts,
+    /// Called off: what of it still comes in is not run.
+    called_off: Attempts,
     ledger: Rc<Ledger>,
     /// This start of this pool, never used again; each claim adds its number.
     incarnation: String,
@@ -98,10 +101,7 @@ impl Pool {
         ending: EndingCell,
     ) -> Self {
         let children = Children::new(&path, &shared, addr.clone().recipient(), addr.clone().recipient());
-        let answered = moka::sync::Cache::builder()
-            .max_capacity(shared.limits.dedup_entries)
-            .time_to_live(shared.limits.dedup_ttl)
-            .build();
+        let answered = Attempts::new(shared.limits.dedup_entries);
         let incarnation = format!("{}/{}", shared.worker_name, shared.ports.entropy.new_id());
         let (ledger, lanes) = (Ledger::new(shared.clone()), shared.ports.placement.arbiters());
         Self {
@@ -116,7 +116,7 @@ impl Pool {
             windows: BTreeMap::new(),
             flights: BTreeMap::new(),
             answered,
-            called_off: CalledOff::default(),
+            called_off: Attempts::new(CALLED_OFF),
             ledger,
             incarnation,
             claims: 0,
@@ -193,7 +193,9 @@ impl Handler<Ended> for Pool {
             if flight.task.claim.is_none() && !owned {
                 // Its partition is somebody else's, who runs it.
                 self.settle(&key);
-            } else if flight.task.claim.is_none() && self.called_off.holds(&key, attempt) {
+            } else if flight.task.claim.is_none()
+                && self.called_off.holds(&key, attempt, self.shared.now_ms())
+            {
                 self.refuse(&key, job::called_off());
             } else {
                 // First in its queue: it has waited already.
@@ -284,7 +286,7 @@ impl Handler<Show> for Pool {
             "under_way": self.flights.len(),
             "waiting": self.waiting.values().map(VecDeque::len).sum::<usize>() + self.urgent.len(),
             "busy_workers": self.workers.iter().filter(|bench| bench.job.is_some()).count(),
-            "remembered": self.answered.entry_count(),
+            "remembered": self.answered.len(),
             "called_off": self.called_off.len(),
             "ledger": { "partitions": partitions, "effects": effects },
             "breakers": self.shared.breakers.show(),

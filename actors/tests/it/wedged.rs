@@ -106,7 +106,9 @@ fn a_wedged_idle_conversation_answers_whoever_asks_after_its_replacement() {
 #[test]
 fn a_late_result_of_a_wedged_worker_is_nobodys() {
     story(|| async {
-        let world = World::with(Cast { limits: patient(), ..Cast::default() });
+        // The conversation stays in memory, where what is ignored is counted.
+        let limits = Limits { passivate_after: Duration::from_secs(600), ..patient() };
+        let world = World::with(Cast { limits, ..Cast::default() });
         let node = world.start();
         world.say("c1", "k1", "slow one").await;
         until("the tool runs", || world.slow.calls() == 1).await;
