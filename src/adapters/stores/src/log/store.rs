@@ -1,9 +1,10 @@
 //! The fjall database under the log: one keyspace a topic, and `meta`.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
 use callboard_ports::Topic;
+use fjall::compaction::Leveled;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::codec::{offset_of, record_key};
@@ -12,11 +13,19 @@ use super::options::OpenError;
 /// Blocks read back by catch-up and rehydration; the newest records are in the ring anyway.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 /// A keyspace's memtable: what a start has to read again from the journal at most, for each topic.
-const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
+const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
+/// Memtables that were written out and wait to be merged. Each spans all partitions, and so does the level that they are
+/// merged into…
+const FLUSHED: u8 = 8;
+/// …which is kept as large as they are together (`FLUSHED` tables of this size): a merge then writes 128 MiB at most, which
+/// takes the processor for half a second. Below that level, a partition's records lie in the order in which they came, and
+/// what is merged into them goes behind them.
+const TABLE_BYTES: u64 = 8 * 1024 * 1024;
 /// All journals together before fjall writes memtables out early: bounds the time of a start.
 const JOURNALS_BYTES: u64 = 192 * 1024 * 1024;
-/// Flushing and compacting: the log is one stream per topic, two threads keep up with one writer.
-const WORKERS: usize = 2;
+/// Flushing and compacting. No more than one: of several, fjall's first leaves compactions to the others by putting them back
+/// into the queue that it takes them from, which keeps a processor busy for as long as a compaction takes.
+const WORKERS: usize = 1;
 /// Records are read in runs, never alone: larger blocks mean fewer of them.
 const BLOCK_BYTES: u32 = 16 * 1024;
 
@@ -47,7 +56,7 @@ pub(super) fn index(topic: Topic) -> usize {
 impl Store {
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
         // fjall asserts what a damaged folder breaks.
-        match catch_unwind(AssertUnwindSafe(|| Self::try_open(path))) {
+        match in_background(path, || Self::try_open(path))? {
             Ok(Ok(store)) => Ok(store),
             Ok(Err(error)) => Err(explain(path, error)),
             Err(panic) => {
@@ -69,6 +78,9 @@ impl Store {
         let options = || {
             KeyspaceCreateOptions::default()
                 .max_memtable_size(MEMTABLE_BYTES)
+                .compaction_strategy(Arc::new(
+                    Leveled::default().with_l0_threshold(FLUSHED).with_table_target_size(TABLE_BYTES),
+                ))
                 .data_block_size_policy(fjall::config::BlockSizePolicy::all(BLOCK_BYTES))
         };
         let meta = db.keyspace("meta", KeyspaceCreateOptions::default)?;
@@ -87,6 +99,27 @@ impl Store {
         let (key, value) = guard.into_inner()?;
         Ok(offset_of(&key).map(|offset| (offset, value)))
     }
+}
+
+/// Opens on a thread of low priority, which the threads that fjall starts inherit, on Linux: a merge takes a processor for a
+/// while that turns want. Theirs is a quarter of the weight of others', not less: a writer whose memtables nobody writes out
+/// has to stop.
+fn in_background<T: Send>(
+    path: &Path,
+    open: impl FnOnce() -> T + Send,
+) -> Result<std::thread::Result<T>, OpenError> {
+    let body = || {
+        #[cfg(target_os = "linux")]
+        if let Err(error) = rustix::process::nice(5) {
+            tracing::debug!(%error, "merging keeps its priority");
+        }
+        open()
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("callboard-log-o".to_owned()).spawn_scoped(scope, body);
+        thread.map(std::thread::ScopedJoinHandle::join)
+    })
+    .map_err(|source| OpenError::Io { path: path.to_owned(), source })
 }
 
 fn explain(path: &Path, error: fjall::Error) -> OpenError {
