@@ -37,8 +37,11 @@ pub struct Limits {
     pub flush_every: Duration,
     /// …for at most this many conversations at a time, so that a flush stays a short job.
     pub flush_conversations: usize,
-    /// Records that a catch-up folds before it flushes and forgets what is closed: bounds its memory.
+    /// States that the catch-up of a partition holds before it flushes and forgets what is closed: bounds its memory…
     pub catch_up_states: usize,
+    /// …as does this, of a node: bytes of records that its partitions have folded since. What a state takes in memory is about
+    /// that, or less.
+    pub catch_up_bytes: usize,
     /// Crashes of a conversation over the same command before that command is given up as poison.
     pub crashes_per_command: u32,
     /// How long a lease outlives the timeout of the work that it covers: queueing and two hops.
@@ -84,7 +87,8 @@ impl Default for Limits {
             passivate_after: Duration::from_secs(15),
             flush_every: Duration::from_secs(2),
             flush_conversations: 2_000,
-            catch_up_states: 50_000,
+            catch_up_states: 10_000,
+            catch_up_bytes: 512 << 20,
             crashes_per_command: 3,
             lease_margin: Duration::from_secs(5),
             append_timeout: Duration::from_secs(35),

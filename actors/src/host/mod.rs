@@ -1,5 +1,5 @@
 //! The partition host: owns one partition, routes its records and commands to conversations, keeps their timers,
-//! snapshots and dead letters. A host starts by catching up (`catch_up`), which is also all there is of recovery.
+//! snapshots and dead letters. A host starts by catching up (`catch_up`, `replay`), which is also all there is of recovery.
 //!
 //! Neighbours: `bridge` (its parent and feed), `conversation` (its children), `slots` (who is loaded), `crashes` (who ended
 //! unasked), `identity` (which log this is), `load` (one conversation from snapshot and log), `resume` (whom to bring
@@ -18,6 +18,7 @@ mod identity;
 mod load;
 mod lookup;
 mod open;
+mod replay;
 mod resume;
 mod slots;
 mod storeless;

@@ -32,6 +32,8 @@ pub struct Cold {
     pub fill_s: f64,
     /// Start to ready without snapshots: everything is folded.
     pub rebuild_s: f64,
+    /// The most memory that it took for that.
+    pub rebuild_mb: f64,
     /// Start to ready with them.
     pub ready_s: f64,
     /// At rest after that start.
@@ -59,6 +61,7 @@ pub async fn measure(arguments: &ScaleArgs, conversations: usize) -> Result<Cold
     let fill_s = filling.elapsed().as_secs_f64();
     let rebuild_s = ready_after_start(&http, &serve).await?;
     metrics::at_rest(&serve, REST_WITHIN).await;
+    let rebuild_mb = serve.most_resident_bytes().unwrap_or_default() as f64 / 1e6;
     stage.stop()?;
     let ready_s = ready_after_start(&http, &serve).await?;
     metrics::at_rest(&serve, REST_WITHIN).await;
@@ -73,6 +76,7 @@ pub async fn measure(arguments: &ScaleArgs, conversations: usize) -> Result<Cold
         events,
         fill_s,
         rebuild_s,
+        rebuild_mb,
         ready_s,
         rest_mb,
         resident_mb,

@@ -22,6 +22,7 @@ fn cold(figures: &Figures) -> Table {
         "cold conversations",
         "start to ready s",
         "without snapshots s",
+        "… at most MB",
         "resident MB",
         "after hot turns MB",
         "log MB",
@@ -31,7 +32,7 @@ fn cold(figures: &Figures) -> Table {
         "hot p99 ms",
     ];
     let mut table = Table::new("Cold conversations, embedded log", &columns);
-    table.note = "Each has one answered turn of one step (4 events). Hot: one client asks turns of three steps, a new conversation \
+    table.note = "Each has one answered turn of one step (4 events). Without snapshots, all is folded again. Hot: one client asks turns of three steps, a new conversation \
                   every 20 turns."
         .to_owned();
     for row in &figures.cold {
@@ -41,6 +42,7 @@ fn cold(figures: &Figures) -> Table {
                 [
                     row.ready_s,
                     row.rebuild_s,
+                    row.rebuild_mb,
                     row.rest_mb,
                     row.resident_mb,
                     mb(row.log_bytes),

@@ -130,9 +130,18 @@ impl Member {
 
     /// Resident memory, as /proc has it.
     pub fn resident_bytes(&self) -> Option<u64> {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The most that it has been since the process started.
+    pub fn most_resident_bytes(&self) -> Option<u64> {
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, field: &str) -> Option<u64> {
         let pid = self.process().as_ref().map(Process::pid)?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok().map(|kb| kb << 10)
     }
 

@@ -4,6 +4,7 @@
 //! opens the snapshot store of either engine, [`InHandJournal`] notes what is in hand, and [`repair_log`] saves what a
 //! damaged log still holds.
 
+mod background;
 mod folder;
 mod in_hand;
 mod log;

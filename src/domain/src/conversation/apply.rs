@@ -4,6 +4,8 @@
 //! is ignored with a reason. Live work and recovery call the same function. What concerns a whole turn is
 //! here, what concerns one of its steps in `steps`.
 
+use std::collections::VecDeque;
+
 use super::state::{Blocked, ClosedTurn, Known, State, TurnStatus};
 use super::turn::{Phase, PlanVersion, Turn};
 use super::{approvals, steps};
@@ -171,6 +173,8 @@ fn received(state: &mut State, record: &Recorded, body: &UserQueryReceived) -> F
     } else {
         Phase::Queued
     };
+    // Few conversations ever have a second open turn: no room is kept for four.
+    state.open.reserve_exact(1);
     state.open.push_back(Turn {
         number: state.turns,
         command: command.clone(),
@@ -305,6 +309,10 @@ fn close(
     }
     let at = state.open.iter().position(|turn| turn.command == *command).ok_or(Ignored::TurnNotRunning)?;
     let turn = state.open.remove(at).ok_or(Ignored::TurnNotRunning)?;
+    if state.open.is_empty() {
+        // A conversation that waits for its next question is what there may be thousands of in memory.
+        state.open = VecDeque::new();
+    }
     if let Some(known) = state.known.iter_mut().rev().find(|known| known.command == *command) {
         known.status = status;
         known.terminal_offset = Some(record.offset);

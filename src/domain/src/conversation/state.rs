@@ -241,6 +241,7 @@ impl State {
     }
 
     pub(super) fn archive(&mut self, turn: ClosedTurn) {
+        self.closed.reserve_exact(1);
         self.closed.push_back(turn);
         self.recount_loose(self.closed.len() - 1);
         let mut bytes: usize = self.closed.iter().map(ClosedTurn::size_bytes).sum();

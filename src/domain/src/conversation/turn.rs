@@ -155,6 +155,7 @@ impl Turn {
     }
 
     pub(super) fn adopt(&mut self, plan: PlanVersion, clock_ms: Millis) {
+        self.versions.reserve_exact(1);
         self.versions.push(plan);
         self.enter(Phase::Acting, clock_ms);
         self.advance(clock_ms);
@@ -162,6 +163,7 @@ impl Turn {
 
     /// Keeps a plan of which nothing is begun, and fails.
     pub(super) fn turn_down(&mut self, plan: PlanVersion, error: TurnError, clock_ms: Millis) {
+        self.versions.reserve_exact(1);
         self.versions.push(plan);
         self.enter(Phase::Failing(error), clock_ms);
     }

@@ -202,8 +202,8 @@ pub struct SnapshotSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SnapshotEngine {
-    #[default]
     Sled,
+    #[default]
     Fjall,
 }
 

@@ -9,6 +9,7 @@ use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistM
 
 use super::codec::{offset_of, record_key};
 use super::options::OpenError;
+use crate::background::in_background;
 
 /// Blocks read back by catch-up and rehydration; the newest records are in the ring anyway.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
@@ -56,7 +57,8 @@ pub(super) fn index(topic: Topic) -> usize {
 impl Store {
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
         // fjall asserts what a damaged folder breaks.
-        match in_background(path, || Self::try_open(path))? {
+        let opened = in_background(|| Self::try_open(path));
+        match opened.map_err(|source| OpenError::Io { path: path.to_owned(), source })? {
             Ok(Ok(store)) => Ok(store),
             Ok(Err(error)) => Err(explain(path, error)),
             Err(panic) => {
@@ -99,27 +101,6 @@ impl Store {
         let (key, value) = guard.into_inner()?;
         Ok(offset_of(&key).map(|offset| (offset, value)))
     }
-}
-
-/// Opens on a thread of low priority, which the threads that fjall starts inherit, on Linux: a merge takes a processor for a
-/// while that turns want. Theirs is a quarter of the weight of others', not less: a writer whose memtables nobody writes out
-/// has to stop.
-fn in_background<T: Send>(
-    path: &Path,
-    open: impl FnOnce() -> T + Send,
-) -> Result<std::thread::Result<T>, OpenError> {
-    let body = || {
-        #[cfg(target_os = "linux")]
-        if let Err(error) = rustix::process::nice(5) {
-            tracing::debug!(%error, "merging keeps its priority");
-        }
-        open()
-    };
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("callboard-log-o".to_owned()).spawn_scoped(scope, body);
-        thread.map(std::thread::ScopedJoinHandle::join)
-    })
-    .map_err(|source| OpenError::Io { path: path.to_owned(), source })
 }
 
 fn explain(path: &Path, error: fjall::Error) -> OpenError {

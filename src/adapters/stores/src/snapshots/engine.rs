@@ -11,12 +11,19 @@ use super::sled_engine::SledEngine;
 /// Which engine keeps the snapshots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Engine {
-    #[default]
     Sled,
+    #[default]
     Fjall,
 }
 
 impl Engine {
+    pub(super) const ALL: [Self; 2] = [Self::Sled, Self::Fjall];
+
+    /// The folder in a data folder.
+    pub(super) fn folder(self) -> String {
+        format!("snapshots-{}", self.word())
+    }
+
     /// The word of the configuration and of the folder.
     #[must_use]
     pub fn word(self) -> &'static str {

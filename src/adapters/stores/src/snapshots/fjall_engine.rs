@@ -6,6 +6,7 @@ use callboard_ports::snapshot::SnapshotError;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::engine::{Map, NotOpened, Write};
+use crate::background::in_background;
 
 /// As much as sled gets.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
@@ -20,7 +21,8 @@ pub(super) struct FjallEngine {
 
 impl FjallEngine {
     pub(super) fn open(dir: &Path) -> Result<Self, NotOpened> {
-        Self::try_open(dir).map_err(|error| match error {
+        let opened = in_background(|| Self::try_open(dir)).map_err(NotOpened::Io)?;
+        opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(|error| match error {
             fjall::Error::Locked => NotOpened::Locked,
             fjall::Error::Io(error)
                 if matches!(

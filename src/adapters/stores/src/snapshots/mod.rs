@@ -35,6 +35,13 @@ pub enum OpenSnapshotsError {
 /// # Errors
 /// [`OpenSnapshotsError`] when even an empty store cannot be made there.
 pub fn open_snapshots(engine: Engine, data_dir: &Path) -> Result<Arc<dyn SnapshotStore>, OpenSnapshotsError> {
+    let others = Engine::ALL.into_iter().filter(|other| *other != engine);
+    for left in others.map(|other| data_dir.join(other.folder())).filter(|dir| dir.is_dir()) {
+        tracing::info!(
+            folder = %left.display(), engine = engine.word(),
+            "snapshots of another engine are not used, those of this one are made from the log; that folder can be deleted"
+        );
+    }
     let shelf = shelf::Shelf::open(engine, data_dir)?;
     let store = thread::StoreThread::start(shelf).map_err(|error| OpenSnapshotsError::Unusable {
         path: data_dir.display().to_string(),

@@ -46,7 +46,7 @@ fn corrupt<T>(what: &str) -> Outcome<T> {
 
 impl Shelf {
     pub(super) fn open(engine: Engine, data_dir: &Path) -> Result<Self, OpenSnapshotsError> {
-        let dir = data_dir.join(format!("snapshots-{}", engine.word()));
+        let dir = data_dir.join(engine.folder());
         let map = open_or_move_aside(engine, &dir)?;
         let (verified, known, discarded) = (HashMap::new(), Arc::default(), None);
         Ok(Self { engine, dir, map: Some(map), verified, known, discarded, broken: false })

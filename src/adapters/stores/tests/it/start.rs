@@ -1,7 +1,8 @@
 //! A start with a hundred thousand conversations on disk, a hundred of them open: what has to be read before the first of
 //! them goes on, and how long that takes.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use callboard_domain::State;
@@ -52,16 +53,34 @@ async fn fill(store: &dyn SnapshotStore) {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).unwrap();
+/// Every file, with its length.
+fn files(folder: &Path) -> BTreeMap<PathBuf, u64> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match entry.metadata() {
+            Ok(about) if about.is_dir() => found.extend(files(&path)),
+            Ok(about) => drop(found.insert(path, about.len())),
+            Err(_) => {}
         }
+    }
+    found
+}
+
+/// What lies in a folder at one instant: an engine that merges in the background moves its files under a copy's hands, which
+/// is taken again then.
+fn copy(from: &Path, to: &Path) {
+    loop {
+        let before = files(from);
+        let copied = before.keys().all(|path| {
+            let target = to.join(path.strip_prefix(from).unwrap());
+            std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+            std::fs::copy(path, &target).is_ok()
+        });
+        if copied && files(from) == before {
+            return;
+        }
+        std::fs::remove_dir_all(to).unwrap();
     }
 }
 
