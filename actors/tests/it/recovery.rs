@@ -2,14 +2,16 @@
 //! the same turn, once.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use callboard_actors::Node;
+use callboard_actors::{Limits, Node};
 use callboard_ports::fakes::Gate;
 use callboard_ports::log::LogIdentity;
 use callboard_ports::partition::partition_of;
 use callboard_ports::record::Topic;
 use callboard_ports::snapshot::{Checkpoint, Dirty, Flush, SnapshotError, SnapshotStore, Stored};
 
+use crate::check::metric;
 use crate::world::{Cast, PARTITIONS, World, conversation, pass, story, until};
 
 #[derive(Debug, Clone, Copy)]
@@ -246,10 +248,38 @@ fn a_store_that_fails_for_good_costs_nothing_but_time() {
 }
 
 #[test]
+fn a_long_catch_up_writes_down_what_it_has_folded_and_goes_on() {
+    story(|| async {
+        // Some turns of one partition; and only a catch-up writes in this hour.
+        let bytes = 10_000 * PARTITIONS as usize;
+        let flush_every = Duration::from_secs(3_600);
+        let limits = Limits { flush_every, catch_up_bytes: bytes, ..Limits::default() };
+        let world = World::with(Cast { limits, ..Cast::default() });
+        let node = world.start();
+        for round in 0..4 {
+            for i in 0..20 {
+                let (of, id) = (format!("c{i}"), format!("k{i}-{round}"));
+                world.say(&of, &id, "one").await;
+                world.answered(&node, &of, &id).await;
+            }
+        }
+        world.crash().await;
+        let node = world.start();
+        until("it has caught up", || node.readiness().ready).await;
+        assert!(metric(&node, "callboard_snapshots_written", None) >= 20.0);
+        for i in 0..20 {
+            world.equals_replay(&node, &format!("c{i}")).await;
+            world.say(&format!("c{i}"), "new", "two").await;
+            assert_eq!(world.ended(&node, &format!("c{i}"), "new").await.turn, 5);
+        }
+    });
+}
+
+#[test]
 fn a_store_that_fails_during_a_long_catch_up_makes_nobody_forget() {
     story(|| async {
         let world = World::with(Cast {
-            limits: callboard_actors::Limits { catch_up_states: 2, ..callboard_actors::Limits::default() },
+            limits: Limits { catch_up_states: 2, ..Limits::default() },
             ..Cast::default()
         });
         let node = world.start();

@@ -178,6 +178,25 @@ fn idle_conversations_leave_memory_and_come_back_as_they_were() {
 }
 
 #[test]
+fn where_conversations_are_too_large_together_they_leave_before_their_time() {
+    story(|| async {
+        let (hour, often) = (Duration::from_secs(3_600), Duration::from_millis(50));
+        let limits =
+            Limits { passivate_after: hour, flush_every: often, live_snapshot_bytes: 1, ..Limits::default() };
+        let world = World::with(Cast { limits, ..Cast::default() });
+        let node = world.start();
+        for i in 0..20 {
+            world.say(&format!("c{i}"), "k1", "one").await;
+            world.answered(&node, &format!("c{i}"), "k1").await;
+        }
+        until("all have left", || metric(&node, "callboard_conversations_live", None) == 0.0).await;
+        for i in 0..20 {
+            world.equals_replay(&node, &format!("c{i}")).await;
+        }
+    });
+}
+
+#[test]
 fn what_arrives_while_a_conversation_leaves_is_not_lost() {
     story(|| async {
         const MANY: usize = 10;

@@ -1,4 +1,5 @@
-//! A data folder of an older build opens: its log is read as it is, its snapshots are of another fold and are rebuilt.
+//! A data folder of an older build opens: its log is read as it is, its snapshots are of another fold, or of the engine that was the
+//! default then, and are rebuilt.
 //! `tests/data/folder-fold-1.tar.xz` was written by the build before FOLD_VERSION 2: two conversations with answered turns (one
 //! sent with the key `old-key`), and one whose step was running when the server stopped.
 
@@ -20,16 +21,22 @@ fn unpacked() -> TempDir {
 
 #[test]
 fn a_folder_of_the_fold_before_opens_is_rebuilt_and_answers() {
-    let server = Server::start_in(unpacked(), Options::default());
+    opens("sled", "rebuilding from the log");
+}
+
+#[test]
+fn a_folder_of_the_engine_before_opens_is_rebuilt_and_answers() {
+    opens("fjall", "snapshots of another engine are not used");
+}
+
+fn opens(engine: &str, said: &str) {
+    let server = Server::start_in(unpacked(), Options::default().env("CALLBOARD__SNAPSHOTS__ENGINE", engine));
     let history = server.get("/v1/conversations/old-one/history");
     let answers: Vec<&str> =
         history["turns"].as_array().unwrap().iter().map(|turn| turn["answer"].as_str().unwrap()).collect();
     assert_eq!(answers, ["17% of 2340 = 397.8\n12 miles = 19.312128 km", "one\ntwo"]);
     let words = server.process.tail();
-    assert!(
-        words.contains("rebuilding from the log"),
-        "the old snapshots are not taken as they are:\n{words}"
-    );
+    assert!(words.contains(said), "the old snapshots are not taken as they are:\n{words}");
     // The old key still means the old turn.
     let body = json!({ "message": "echo kept", "conversation_id": "old-two" }).to_string();
     let (status, turn, headers) = server.post("/v1/chat", &[("Idempotency-Key", "old-key")], body);
