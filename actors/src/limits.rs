@@ -37,7 +37,8 @@ pub struct Limits {
     pub flush_every: Duration,
     /// …for at most this many conversations at a time, so that a flush stays a short job.
     pub flush_conversations: usize,
-    /// States that the catch-up of a partition holds before it flushes and forgets what is closed: bounds its memory…
+    /// States that the catch-up of a partition holds before it flushes and forgets what is closed: bounds its memory, together
+    /// with as many that are being written down…
     pub catch_up_states: usize,
     /// …as does this, of a node: bytes of records that its partitions have folded since. What a state takes in memory is about
     /// that, or less.

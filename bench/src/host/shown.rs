@@ -120,8 +120,9 @@ fn back(figures: &Figures) -> Plot {
 fn goals(figures: &Figures) -> Vec<Goal> {
     let mut goals =
         vec![Goal::at_least("fold, one core", FOLD_GOAL_PER_S, figures.fold.fold_per_s, "events/s")];
-    // Without snapshots on the way it would not be the whole of it.
-    if let Some(row) = figures.catch_up.iter().find(|row| row.snapshots > 0) {
+    // Without snapshots on the way it would not be the whole of it; of those with, the slowest counts.
+    let whole = figures.catch_up.iter().filter(|row| row.snapshots > 0);
+    if let Some(row) = whole.min_by(|a, b| a.events_per_s.total_cmp(&b.events_per_s)) {
         let name = format!("catch-up of a partition, {}", figures.log);
         goals.push(Goal::at_least(&name, CATCH_UP_GOAL_PER_S, row.events_per_s, "events/s"));
     }

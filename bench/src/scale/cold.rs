@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(1_800);
 /// The projection and the first snapshots after a start.
 const REST_WITHIN: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_millis(3);
+/// A look that takes longer is taken again: a connection that was asked for while the port changed hands may be answered by
+/// nobody, and the client would wait for it until its own time is up.
+const ONE_LOOK: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Serialize)]
 pub struct Cold {
@@ -106,7 +109,7 @@ pub async fn ready_after_start(http: &reqwest::Client, serve: &Member) -> Result
     let began = Instant::now();
     serve.start()?;
     loop {
-        if http.get(&path).send().await.is_ok_and(|answer| answer.status().is_success()) {
+        if http.get(&path).timeout(ONE_LOOK).send().await.is_ok_and(|answer| answer.status().is_success()) {
             return Ok(began.elapsed().as_secs_f64());
         }
         if began.elapsed() > PATIENCE {
