@@ -19,9 +19,9 @@ use super::storeless::Mode;
 use super::{Host, HostContext, Phase};
 
 /// A store that fails is asked so often…
-pub(super) const STORE_TRIES: u32 = 4;
+const STORE_TRIES: u32 = 4;
 /// …with this pause, before the partition goes on without it: a second, which is less than anybody's patience.
-pub(super) const STORE_PAUSE: std::time::Duration = std::time::Duration::from_millis(250);
+const STORE_PAUSE: std::time::Duration = std::time::Duration::from_millis(250);
 
 /// The partition as it is at its end.
 #[derive(Message)]
@@ -97,7 +97,8 @@ async fn starting_point(context: &Rc<HostContext>, identity: &LogIdentity, start
         return start;
     }
     memory.begin(Mode::Stored);
-    let error = match read_checkpoint(context).await {
+    let snapshots = &context.shared.ports.snapshots;
+    let error = match patiently(context, async || snapshots.checkpoint(context.partition).await).await {
         Ok(Some(Checkpoint { identity: of, next_offset })) if of == *identity && next_offset <= end => {
             if next_offset < start {
                 tracing::error!(
@@ -123,15 +124,17 @@ async fn starting_point(context: &Rc<HostContext>, identity: &LogIdentity, start
 }
 
 /// A store that fails is asked again before it is given up.
-async fn read_checkpoint(context: &Rc<HostContext>) -> Result<Option<Checkpoint>, SnapshotError> {
-    let ports = &context.shared.ports;
+pub(super) async fn patiently<T>(
+    context: &HostContext,
+    ask: impl AsyncFn() -> Result<T, SnapshotError>,
+) -> Result<T, SnapshotError> {
     for _ in 1..STORE_TRIES {
-        match ports.snapshots.checkpoint(context.partition).await {
-            Err(SnapshotError::Failed(_)) => ports.clock.sleep(STORE_PAUSE).await,
+        match ask().await {
+            Err(SnapshotError::Failed(_)) => context.shared.ports.clock.sleep(STORE_PAUSE).await,
             answer => return answer,
         }
     }
-    ports.snapshots.checkpoint(context.partition).await
+    ask().await
 }
 
 impl Handler<CaughtUp> for Host {

@@ -16,7 +16,7 @@ use futures_util::future::{Either, LocalBoxFuture, select};
 use tokio::sync::mpsc::Receiver;
 
 use super::HostContext;
-use super::catch_up::{STORE_PAUSE, STORE_TRIES};
+use super::catch_up::patiently;
 use super::fold::{fold, hold};
 use super::load::{discard, load};
 use super::storeless::Mode;
@@ -228,8 +228,9 @@ impl Replay {
         let folded = Rc::new(std::mem::take(&mut self.folded));
         let (context, identity, checkpoint) = (self.context.clone(), self.identity.clone(), self.checkpoint);
         let states = folded.clone();
-        let done =
-            Box::pin(async move { write_patiently(&context, &identity, &states, checkpoint..covered).await });
+        let done = Box::pin(async move {
+            patiently(&context, async || write(&context, &identity, &states, checkpoint..covered).await).await
+        });
         self.writing = Some(Writing { folded, covered, done });
         Ok(())
     }
@@ -293,22 +294,6 @@ impl Replay {
             }
         }
     }
-}
-
-/// A store that fails is asked again before it is given up.
-async fn write_patiently(
-    context: &HostContext,
-    identity: &LogIdentity,
-    folded: &Folded,
-    checkpoint: std::ops::Range<u64>,
-) -> Result<(), SnapshotError> {
-    for _ in 1..STORE_TRIES {
-        match write(context, identity, folded, checkpoint.clone()).await {
-            Err(SnapshotError::Failed(_)) => context.shared.ports.clock.sleep(STORE_PAUSE).await,
-            answer => return answer,
-        }
-    }
-    write(context, identity, folded, checkpoint).await
 }
 
 /// Writes all states; the checkpoint moves from the start to the end of `checkpoint` with the last part only.
